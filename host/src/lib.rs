@@ -1,1 +1,11 @@
-//! wasmill
+//! wasmill: a stream processor whose transforms are WebAssembly guests.
+//!
+//! Kafka in, Hive-partitioned Parquet out, exactly once. `ARCHITECTURE.md` in this package is the map.
+
+pub mod config;
+pub mod decode;
+pub mod error;
+pub mod sink;
+pub mod source;
+pub mod storage;
+pub mod transform;

@@ -1,0 +1,209 @@
+//! The pipeline file, validated.
+//!
+//! [`Config`] is what the rest of the program sees: every value is present, checked, resolved and in its own type.
+//! The raw file, its key names and its mistakes are known only to the submodules that parse it; nothing later validates
+//! again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::decode::schema::EventSchema;
+
+/// One pipeline.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[pipeline] name`.
+    pub name: String,
+    /// `[source.*]`.
+    pub source: SourceConfig,
+    /// `[schema]`: the fields of one event, in column order.
+    pub schema: EventSchema,
+    /// `[[transforms]]`, in order. Empty: events go to the table as they are.
+    pub transforms: Vec<TransformConfig>,
+    /// `[table]`.
+    pub table: TableConfig,
+    /// `[dead_letters] location`.
+    pub dead_letters: String,
+    /// `[checkpoint]`.
+    pub checkpoint: CheckpointConfig,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
+}
+
+/// Where events come from.
+#[derive(Debug, Clone)]
+pub enum SourceConfig {
+    /// `[source.kafka]`
+    Kafka(KafkaConfig),
+    /// `[source.file]`
+    File(FileConfig),
+    /// `[source.eventsim]`
+    Eventsim(EventsimConfig),
+}
+
+/// `[source.kafka]`.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `host:port,host:port`.
+    pub brokers: String,
+    /// At least one.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    pub group: String,
+    /// Where a topic partition without records starts.
+    pub start: StartPosition,
+    /// librdkafka settings, without those that the protocol depends on (refused when the file is read).
+    pub options: BTreeMap<String, String>,
+}
+
+/// `start = ...`: where a topic partition without records starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartPosition {
+    /// The first offset that Kafka still has.
+    Earliest,
+    /// The end at that moment.
+    Latest,
+    /// The first message at or after this time, in milliseconds since 1970.
+    Timestamp(i64),
+    /// What the group has committed; a topic partition without a committed offset is an error.
+    Group,
+    /// The offsets of a Spark Structured Streaming checkpoint directory (a location).
+    SparkCheckpoint(String),
+}
+
+/// `[source.file]`: JSON lines.
+#[derive(Debug, Clone)]
+pub struct FileConfig {
+    /// A path, a glob, or `-` for standard input.
+    pub path: String,
+}
+
+/// `[source.eventsim]`: the built-in simulator.
+#[derive(Debug, Clone)]
+pub struct EventsimConfig {
+    /// `listen_events`, `page_view_events`, `auth_events` or `status_change_events`.
+    pub topic: String,
+    /// How many topic partitions, each with users of its own.
+    pub topic_partitions: i32,
+    /// Events of all topic partitions together.
+    pub events: u64,
+    /// Same seed, same events.
+    pub seed: u64,
+    /// Share of events with a fault (malformed, missing user, impossible coordinates, ...), 0 to 1.
+    pub faults: f64,
+}
+
+/// One `[[transforms]]`.
+#[derive(Debug, Clone)]
+pub struct TransformConfig {
+    /// Its name in records, dead letters and metrics.
+    pub name: String,
+    /// The module's file, resolved against the pipeline file's directory.
+    pub module: PathBuf,
+    /// Scalars as TOML writes them; anything else as JSON text.
+    pub settings: BTreeMap<String, String>,
+    /// Memory, deadline and output limits.
+    pub limits: GuestLimits,
+    /// What follows when it fails on a batch.
+    pub on_failure: FailurePolicy,
+}
+
+/// What a guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestLimits {
+    /// Bytes of linear memory of one instance. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Time for one call. Default 1 s.
+    pub deadline: Duration,
+    /// Bytes that one call may hand back. Default 64 MiB.
+    pub output_bytes: usize,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self { memory_bytes: 64 << 20, deadline: Duration::from_secs(1), output_bytes: 64 << 20 }
+    }
+}
+
+/// What follows when a transform traps, passes its deadline, or answers with an error or a bad output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailurePolicy {
+    /// The rows that make it fail become dead letters.
+    #[default]
+    DeadLetter,
+    /// The topic partition stops.
+    Stop,
+}
+
+/// `[table]`.
+#[derive(Debug, Clone)]
+pub struct TableConfig {
+    /// `hdfs://host:port/path`, `file:///path`, or an absolute path (a relative one was resolved against the working directory).
+    pub location: String,
+    /// The column that holds the event time.
+    pub event_time: EventTime,
+    /// `year`, `month`, `day`, `hour` (of the event time, UTC) or names of columns.
+    pub partition_by: Vec<String>,
+    /// Codec of the Parquet files.
+    pub compression: Compression,
+    /// Open hive partitions per topic partition; rows for more become dead letters. Default 1,000.
+    pub max_open_hive_partitions: usize,
+    /// Event times later than now plus this become dead letters. Default 1 day.
+    pub max_future: Duration,
+}
+
+/// The event time's column and unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTime {
+    /// Its name.
+    pub column: String,
+    /// The unit of an integer column; a timestamp column has its own.
+    pub unit: TimeUnit,
+}
+
+/// Unit of an integer event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// Codec of the Parquet files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// zstd, level 1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// None.
+    Uncompressed,
+}
+
+/// `[checkpoint]`.
+#[derive(Debug, Clone)]
+pub struct CheckpointConfig {
+    /// Where the chain lives.
+    pub location: String,
+    /// A range ends at this age. Default 60 s.
+    pub interval: Duration,
+    /// A range ends when one of its files reaches this size, in bytes. Default 128 MB.
+    pub target_file_size: u64,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// Worker threads. Default: the number of cores.
+    pub workers: usize,
+    /// Bytes for all open files together. Default 256 MB.
+    pub memory_budget: usize,
+    /// Rows of one batch. Default 1,024.
+    pub batch_rows: usize,
+    /// How long SIGTERM may take to finish the last checkpoint. Default 30 s.
+    pub shutdown: Duration,
+}

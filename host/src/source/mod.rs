@@ -1,0 +1,219 @@
+//! Where events come from.
+//!
+//! A [`Source`] says which topic partitions this process owns, opens a [`PartitionReader`] for each at an exact
+//! position, and passes acknowledgements on. It knows nothing of schemas, transforms, tables or checkpoints: the
+//! position comes from outside, and a source never moves it by itself.
+//!
+//! All methods of a [`Source`] are called from one thread (the membership thread); each reader moves to the worker
+//! thread that owns its topic partition. In the simulation both are stepped by one thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// A Kafka partition of a topic, or what stands for it in another source. Never a hive partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number within the topic.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Topic partition `partition` of `topic`.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// One message, borrowed from its [`Messages`].
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// Position in its topic partition. Strictly increasing, with gaps.
+    pub offset: i64,
+    /// Milliseconds since 1970, where the source has one.
+    pub timestamp_ms: Option<i64>,
+    /// The key, where there is one.
+    pub key: Option<&'a [u8]>,
+    /// The payload; `None` is a null payload (a tombstone).
+    pub payload: Option<&'a [u8]>,
+}
+
+/// A header of a message: its name, and its value where there is one.
+pub type Header = (String, Option<Vec<u8>>);
+
+/// A run of messages of one topic partition, in offset order, held as the source received them (no copy).
+pub trait Messages: Send {
+    /// Number of messages.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Message `index`, counted from 0. Panics when `index >= len()`.
+    fn get(&self, index: usize) -> Message<'_>;
+    /// The headers of message `index`; only dead letters ask for them.
+    fn headers(&self, index: usize) -> Vec<Header>;
+}
+
+/// Messages of one topic partition, and the offset to read next after them.
+pub struct SourceBatch {
+    /// Whose messages these are.
+    pub topic_partition: TopicPartition,
+    /// The messages, in offset order.
+    pub messages: Box<dyn Messages>,
+    /// The offset to read next: exclusive, greater than every offset in `messages`.
+    pub next: i64,
+}
+
+/// What a reader found.
+pub enum Read {
+    /// Messages. Never empty.
+    Batch(SourceBatch),
+    /// Nothing at the moment; the waker is called when there is more.
+    Empty,
+    /// The end of the topic partition as it is now. `next` may lie beyond the last message (transaction markers,
+    /// compaction), and more may come.
+    End {
+        /// The offset to read next.
+        next: i64,
+    },
+    /// The end for good: a file or a simulation is exhausted.
+    Finished {
+        /// The offset at which it ends (exclusive).
+        next: i64,
+    },
+}
+
+/// Reads one topic partition, on the worker thread that owns it.
+pub trait PartitionReader: Send {
+    /// Up to `limit` messages, without waiting.
+    fn read(&mut self, limit: usize) -> Result<Read>;
+}
+
+/// Wakes the worker that waits for a reader. Cheap, may be called from any thread.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What happened to this process's share of the topic partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// These are ours from now on: take them over, then [`Source::begin`].
+    Assigned(Vec<TopicPartition>),
+    /// These go to another process: finish or drop what is open, then [`Source::release`].
+    Revoked(Vec<TopicPartition>),
+    /// These have gone already (session expired): drop what is open, then [`Source::release`].
+    Lost(Vec<TopicPartition>),
+}
+
+/// A source of events. Blocking calls are bounded by the source's own time-outs.
+pub trait Source: Send {
+    /// Serves the source's own queue (group membership) for at most `wait`; to be called all the time.
+    fn poll(&mut self, wait: Duration) -> Result<Option<SourceEvent>>;
+
+    /// What a topic partition is, beyond its name: Kafka's topic id, a file's path and head hash, a simulation's seed.
+    /// Stands in every record, so that a topic deleted and created anew is noticed.
+    fn identity(&mut self, topic_partition: &TopicPartition) -> Result<String>;
+
+    /// Where each topic partition starts when it has no record yet (`start = ...` of the configuration).
+    fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>>;
+
+    /// The end of each topic partition at this moment (Kafka: the last stable offset), exclusive. `None`: it has no end
+    /// that is known beforehand, and its reader says [`Read::Finished`].
+    fn ends(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>>;
+
+    /// Starts reading each topic partition at exactly the given offset. `wakes[i]` is called when reader i has something.
+    /// May be called again for a topic partition that is being read: the old reader must have been dropped, and the new
+    /// one starts at the new offset.
+    fn begin(&mut self, from: &[(TopicPartition, i64)], wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>>;
+
+    /// Gives topic partitions up after a revoke or loss; their readers were dropped.
+    fn release(&mut self, topic_partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Commits `next` offsets to the group: for lag tools and as a hint, never the truth. Does not wait.
+    fn acknowledge(&mut self, next: &[(TopicPartition, i64)]) -> Result<()>;
+
+    /// Whether the group still assigns this topic partition to us, asked by a synchronous commit of `next`, which a stale
+    /// generation is refused. `None`: no answer.
+    fn still_assigned(&mut self, topic_partition: &TopicPartition, next: i64) -> Option<bool>;
+
+    /// Messages between our position and the end, where the source knows it without asking anyone.
+    fn lag(&self, topic_partition: &TopicPartition) -> Option<i64>;
+}
+
+/// Messages that own their bytes: for sources that make or copy them.
+#[derive(Debug, Default)]
+pub struct OwnedMessages {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    headers: Vec<Vec<Header>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    key: Option<(usize, usize)>,
+    payload: Option<(usize, usize)>,
+}
+
+impl OwnedMessages {
+    /// Appends a message without headers.
+    pub fn push(&mut self, message: Message<'_>) {
+        let mut keep = |part: Option<&[u8]>| {
+            part.map(|part| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(part);
+                (start, self.bytes.len())
+            })
+        };
+        let key = keep(message.key);
+        let payload = keep(message.payload);
+        self.entries.push(Entry { offset: message.offset, timestamp_ms: message.timestamp_ms, key, payload });
+    }
+
+    /// Appends a message whose payload `write` appends to the buffer.
+    pub fn push_with(&mut self, offset: i64, timestamp_ms: Option<i64>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let payload = Some((start, self.bytes.len()));
+        self.entries.push(Entry { offset, timestamp_ms, key: None, payload });
+    }
+
+    /// Sets the headers of the last message.
+    pub fn set_headers(&mut self, headers: Vec<Header>) {
+        self.headers.resize(self.entries.len(), Vec::new());
+        if let Some(last) = self.headers.last_mut() {
+            *last = headers;
+        }
+    }
+}
+
+impl Messages for OwnedMessages {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn get(&self, index: usize) -> Message<'_> {
+        let entry = &self.entries[index];
+        let slice = |range: Option<(usize, usize)>| range.map(|(start, end)| &self.bytes[start..end]);
+        Message {
+            offset: entry.offset,
+            timestamp_ms: entry.timestamp_ms,
+            key: slice(entry.key),
+            payload: slice(entry.payload),
+        }
+    }
+
+    fn headers(&self, index: usize) -> Vec<Header> {
+        self.headers.get(index).cloned().unwrap_or_default()
+    }
+}

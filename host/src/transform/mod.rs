@@ -1,0 +1,1 @@
+//! User-supplied transforms: WebAssembly guests behind the contract in `wit/transform.wit`.
