@@ -5,6 +5,7 @@
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod report;
 pub mod sink;
 pub mod source;
 pub mod storage;

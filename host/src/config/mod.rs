@@ -4,14 +4,16 @@
 //! The raw file, its key names and its mistakes are known only to the submodules that parse it; nothing later validates
 //! again.
 
-use std::collections::BTreeMap;
+pub mod secret;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::secret::Settings;
 use crate::decode::schema::EventSchema;
 
 /// One pipeline.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[pipeline] name`.
     pub name: String,
@@ -32,7 +34,7 @@ pub struct Config {
 }
 
 /// Where events come from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SourceConfig {
     /// `[source.kafka]`
     Kafka(KafkaConfig),
@@ -43,7 +45,7 @@ pub enum SourceConfig {
 }
 
 /// `[source.kafka]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KafkaConfig {
     /// `host:port,host:port`.
     pub brokers: String,
@@ -54,7 +56,7 @@ pub struct KafkaConfig {
     /// Where a topic partition without records starts.
     pub start: StartPosition,
     /// librdkafka settings, without those that the protocol depends on (refused when the file is read).
-    pub options: BTreeMap<String, String>,
+    pub options: Settings,
 }
 
 /// `start = ...`: where a topic partition without records starts.
@@ -73,14 +75,14 @@ pub enum StartPosition {
 }
 
 /// `[source.file]`: JSON lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FileConfig {
     /// A path, a glob, or `-` for standard input.
     pub path: String,
 }
 
 /// `[source.eventsim]`: the built-in simulator.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EventsimConfig {
     /// `listen_events`, `page_view_events`, `auth_events` or `status_change_events`.
     pub topic: String,
@@ -95,14 +97,14 @@ pub struct EventsimConfig {
 }
 
 /// One `[[transforms]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TransformConfig {
     /// Its name in records, dead letters and metrics.
     pub name: String,
     /// The module's file, resolved against the pipeline file's directory.
     pub module: PathBuf,
     /// Scalars as TOML writes them; anything else as JSON text.
-    pub settings: BTreeMap<String, String>,
+    pub settings: Settings,
     /// Memory, deadline and output limits.
     pub limits: GuestLimits,
     /// What follows when it fails on a batch.
@@ -137,7 +139,7 @@ pub enum FailurePolicy {
 }
 
 /// `[table]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TableConfig {
     /// `hdfs://host:port/path`, `file:///path`, or an absolute path (a relative one was resolved against the working directory).
     pub location: String,
@@ -185,7 +187,7 @@ pub enum Compression {
 }
 
 /// `[checkpoint]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CheckpointConfig {
     /// Where the chain lives.
     pub location: String,
@@ -196,7 +198,7 @@ pub struct CheckpointConfig {
 }
 
 /// `[limits]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LimitsConfig {
     /// Worker threads. Default: the number of cores.
     pub workers: usize,
