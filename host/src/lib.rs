@@ -2,10 +2,13 @@
 //!
 //! Kafka in, Hive-partitioned Parquet out, exactly once. `ARCHITECTURE.md` in this package is the map.
 
+pub mod chain;
+pub mod checkpoint;
 pub mod config;
 pub mod decode;
 pub mod error;
 pub mod report;
+pub mod runtime;
 pub mod sink;
 pub mod source;
 pub mod storage;

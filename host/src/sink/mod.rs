@@ -3,3 +3,4 @@
 //! The sink encodes and stages; it knows nothing of Kafka, of the chain, or of what a transform is.
 
 pub mod dead_letter;
+pub mod publish;

@@ -1,0 +1,401 @@
+//! The checkpoint chain of one topic partition: take over, create, publish, mark, prune.
+//!
+//! This is the exactly-once protocol, on any [`Storage`]. Its steps read in the order in which they happen; each step
+//! that must survive a crash is one function, used by the normal path and by recovery alike. `ARCHITECTURE.md` holds the
+//! argument for each.
+//!
+//! A future of this module may be dropped at any point: that is a crash, and the next take-over puts it right. For the
+//! same reason a storage that does not answer ends an attempt with [`ChainError::Storage`] and no clean-up at all: what
+//! was asked may still be applied, and only the next take-over can tell.
+
+mod create;
+mod prune;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::checkpoint::{
+    BadRecord, ChainName, DeploymentRecord, FORMAT, FileRecord, Id, Protocol, Record, Retention, RowCounts, mark_name,
+    newest, parse_name, record_name, staging_name, topic_partition_directory,
+};
+use crate::error::Error;
+use crate::runtime::Runtime;
+use crate::sink::publish::{PublishError, publish_files};
+use crate::source::TopicPartition;
+use crate::storage::{Location, StorageError, StorageErrorKind, StorageResult};
+
+/// How often one attempt looks again at a storage that gave no clear answer before it gives up.
+const TRIES: u32 = 5;
+
+/// First pause between two looks; it doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a take-over starts over because the chain moved under it.
+const STARTS: u32 = 100;
+
+/// Why a step of the chain did not succeed.
+#[derive(Debug)]
+pub enum ChainError {
+    /// Another take-over owns the chain now: this one is over.
+    Lost(String),
+    /// The storage did not answer clearly: drop everything, and take over again later.
+    Storage(StorageError),
+    /// An operator is needed; this topic partition stops.
+    Stopped(Error),
+}
+
+impl From<StorageError> for ChainError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// Result of a step of the chain.
+pub type ChainResult<T> = Result<T, ChainError>;
+
+/// The places and names that all take-overs of one topic partition share.
+pub struct Chain {
+    /// Whose chain it is.
+    pub topic_partition: TopicPartition,
+    /// What the topic is beyond its name; another identity in the chain stops the topic partition.
+    pub topic_identity: String,
+    /// The pipeline's name; another name in the chain stops the topic partition.
+    pub pipeline: String,
+    /// The checkpoint directory of the pipeline.
+    pub checkpoints: Location,
+    /// The table.
+    pub table: Location,
+    /// The dead letters' table.
+    pub dead_letters: Location,
+    /// The rules.
+    pub protocol: Protocol,
+    /// How much is kept.
+    pub retention: Retention,
+    /// Time and randomness.
+    pub runtime: Arc<dyn Runtime>,
+}
+
+/// What a range turned into when all its files were staged.
+#[derive(Debug, Clone)]
+pub struct StagedRange {
+    /// First offset.
+    pub start: i64,
+    /// Next offset to read.
+    pub next: i64,
+    /// What became of its messages.
+    pub rows: RowCounts,
+    /// Files of the table.
+    pub files: Vec<FileRecord>,
+    /// Files of the dead letters.
+    pub dead_letter_files: Vec<FileRecord>,
+    /// Which transforms made them.
+    pub deployment: DeploymentRecord,
+    /// Largest event time in the range, in microseconds since 1970.
+    pub max_event_time_us: Option<i64>,
+}
+
+/// One assignment of a topic partition to this process, fenced: it may create records until somebody else fences it.
+pub struct TakeOver {
+    chain: Arc<Chain>,
+    /// Its random id.
+    pub id: Id,
+    /// Sequence of its fence.
+    pub fence: u64,
+    /// Where reading goes on.
+    pub next: i64,
+    sequence: u64,
+    newest: Id,
+    watermark_us: Option<i64>,
+}
+
+/// How an attempt to take over ended.
+pub enum Taken {
+    /// It holds.
+    Over(Box<TakeOver>),
+    /// The chain is empty, and no first position was given: find one and try again.
+    NeedsFirstPosition,
+}
+
+impl Chain {
+    /// The directory of the records.
+    pub fn directory(&self) -> String {
+        self.checkpoints.join(&topic_partition_directory(&self.topic_partition))
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory())
+    }
+
+    /// The directory in which all take-overs of this topic partition stage, below a table's location.
+    pub fn staging_root(&self, table: &Location) -> String {
+        table.join(&format!("_staging/{}", topic_partition_directory(&self.topic_partition)))
+    }
+
+    /// Takes the topic partition over: publishes what the newest record left unpublished, then fences it.
+    ///
+    /// `first` is where an empty chain starts.
+    pub async fn take_over(self: &Arc<Self>, first: Option<i64>) -> ChainResult<Taken> {
+        let id = if self.protocol.fresh_take_over_ids { Id(self.runtime.random()) } else { Id(7) };
+        for _ in 0..STARTS {
+            let names = self.list().await?;
+            let Some(sequence) = newest(names.iter().map(String::as_str)) else {
+                self.check_really_empty(&names)?;
+                let Some(first) = first else { return Ok(Taken::NeedsFirstPosition) };
+                let fence = self.fence(0, None, id, first, None);
+                return self.confirm_fence(fence).await.map(|taken| Taken::Over(Box::new(taken)));
+            };
+            let Some(record) = self.read_newest(sequence).await? else { continue };
+            // Between listing and reading, others may have gone on: only the newest record's files may be published.
+            if self.protocol.list_again_before_publish {
+                let again = self.list().await?;
+                if newest(again.iter().map(String::as_str)) != Some(sequence) {
+                    continue;
+                }
+            }
+            if !self.is_marked(&names, &record) {
+                match self.publish(&record).await {
+                    Err(ChainError::Lost(_)) => continue,
+                    other => other?,
+                }
+            }
+            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, record.watermark_us);
+            let taken = self.confirm_fence(fence).await?;
+            return Ok(Taken::Over(Box::new(taken)));
+        }
+        Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
+    }
+
+    fn fence(&self, sequence: u64, predecessor: Option<Id>, take_over: Id, at: i64, watermark: Option<i64>) -> Record {
+        Record {
+            format: FORMAT,
+            sequence,
+            id: Id(self.runtime.random()),
+            predecessor,
+            take_over,
+            pipeline: self.pipeline.clone(),
+            topic: self.topic_partition.topic.to_string(),
+            topic_partition: self.topic_partition.partition,
+            topic_identity: self.topic_identity.clone(),
+            start: at,
+            next: at,
+            rows: RowCounts::default(),
+            files: Vec::new(),
+            dead_letter_files: Vec::new(),
+            deployment: DeploymentRecord::default(),
+            watermark_us: watermark,
+            written_at_ms: self.runtime.now_ms(),
+        }
+    }
+
+    async fn confirm_fence(self: &Arc<Self>, fence: Record) -> ChainResult<TakeOver> {
+        let names = create::create(self, &fence, self.protocol.list_after_fence).await?;
+        let taken = TakeOver {
+            chain: Arc::clone(self),
+            id: fence.take_over,
+            fence: fence.sequence,
+            next: fence.next,
+            sequence: fence.sequence,
+            newest: fence.id,
+            watermark_us: fence.watermark_us,
+        };
+        sweep::sweep(self, &taken, &names).await;
+        prune::prune(self, &names).await;
+        Ok(taken)
+    }
+
+    /// Names in the directory of the records; asked again a few times.
+    async fn list(&self) -> StorageResult<Vec<String>> {
+        let directory = self.directory();
+        let entries = self.until_answered(|| self.checkpoints.storage.list(&directory)).await?;
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// The bytes of record `sequence`; `None` when there is no such record.
+    async fn look(&self, sequence: u64) -> StorageResult<Option<Bytes>> {
+        let path = self.path(&record_name(sequence));
+        let read = || async {
+            match self.checkpoints.storage.read(&path).await {
+                Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        self.until_answered(read).await
+    }
+
+    /// Asks `TRIES` times, with growing pauses, as long as the storage gives no clear answer. Only for questions.
+    async fn until_answered<T, F>(&self, ask: impl Fn() -> F) -> StorageResult<T>
+    where
+        F: Future<Output = StorageResult<T>>,
+    {
+        let mut tries = 0;
+        loop {
+            match ask().await {
+                Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
+                    self.pause(tries).await;
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn pause(&self, tries: u32) {
+        self.runtime.sleep(PAUSE * 2_u32.pow(tries)).await;
+    }
+
+    async fn read_newest(&self, sequence: u64) -> ChainResult<Option<Record>> {
+        let Some(bytes) = self.look(sequence).await? else { return Ok(None) };
+        let record = Record::from_bytes(sequence, &bytes).map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
+        self.check_owner(&record)?;
+        Ok(Some(record))
+    }
+
+    fn stop_at_bad_record(&self, sequence: u64, bad: &BadRecord) -> ChainError {
+        let path = self.path(&record_name(sequence));
+        let hint = match bad {
+            BadRecord::UnknownFormat(_) => "run the version of wasmill that wrote it, or a later one",
+            _ => "restore the file from a snapshot or a copy; its content cannot be guessed, and starting without it \
+                  would lose or double rows",
+        };
+        let message = format!("cannot use the newest record of {}, {path}: {bad}", self.topic_partition);
+        ChainError::Stopped(Error::fatal(message).hint(hint))
+    }
+
+    fn check_owner(&self, record: &Record) -> ChainResult<()> {
+        let directory = self.directory();
+        if record.pipeline != self.pipeline {
+            let message =
+                format!("the checkpoints in {directory} belong to pipeline `{}`, not `{}`", record.pipeline, self.pipeline);
+            let hint = "give each pipeline its own [checkpoint] location, or its old name back";
+            return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
+        }
+        if record.topic_identity != self.topic_identity {
+            let message = format!(
+                "{} is not what its checkpoints in {directory} were made of: they say `{}`, the source says `{}`",
+                self.topic_partition, record.topic_identity, self.topic_identity
+            );
+            let hint = "the topic was deleted and created anew (or the file replaced): offsets of one mean nothing in the \
+                        other. Start a new pipeline with its own [checkpoint] and [table] locations";
+            return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
+        }
+        Ok(())
+    }
+
+    /// A directory with an archive or marks but without records was tampered with: starting anew would double rows.
+    fn check_really_empty(&self, names: &[String]) -> ChainResult<()> {
+        let ours = |name: &String| name == "archive" || matches!(parse_name(name), Some(ChainName::Mark(..)));
+        let Some(name) = names.iter().find(|name| ours(name)) else { return Ok(()) };
+        let message = format!("{} holds `{name}` but no record: the newest record was deleted", self.directory());
+        let hint = "restore the newest record, or move the whole directory away if this topic partition is to start anew";
+        Err(ChainError::Stopped(Error::fatal(message).hint(hint)))
+    }
+
+    fn is_marked(&self, names: &[String], record: &Record) -> bool {
+        let mark = mark_name(record.sequence, record.id);
+        self.protocol.published_mark && names.contains(&mark)
+    }
+
+    /// Publishes all files of a record that counts and is the newest, then marks it. Fine to do again.
+    async fn publish(&self, record: &Record) -> ChainResult<()> {
+        for (location, files) in [(&self.table, &record.files), (&self.dead_letters, &record.dead_letter_files)] {
+            match publish_files(location.storage.as_ref(), self.runtime.as_ref(), self.protocol, files).await {
+                Ok(()) => {}
+                Err(PublishError::Storage(error)) => return Err(error.into()),
+                Err(error @ PublishError::WrongLength { .. }) => return Err(self.stop_at_file(record, &error)),
+                Err(error @ PublishError::Missing { .. }) => {
+                    if !self.protocol.list_before_lost {
+                        return Err(self.stop_at_file(record, &error));
+                    }
+                    let names = self.list().await?;
+                    if newest(names.iter().map(String::as_str)) != Some(record.sequence) {
+                        return Err(ChainError::Lost(format!("record {} is not the newest any more", record.sequence)));
+                    }
+                    // With its mark there, all was published once, and a job downstream has moved the file since.
+                    if self.is_marked(&names, record) {
+                        return Ok(());
+                    }
+                    return Err(self.stop_at_file(record, &error));
+                }
+            }
+        }
+        self.mark(record).await
+    }
+
+    fn stop_at_file(&self, record: &Record, error: &PublishError) -> ChainError {
+        let message = format!("cannot publish record {} of {}: {error}", record.sequence, self.topic_partition);
+        let hint = "restore the file at one of the two paths. If it was removed on purpose, that is an operator's decision: \
+                    its rows are counted as committed";
+        ChainError::Stopped(Error::fatal(message).hint(hint))
+    }
+
+    async fn mark(&self, record: &Record) -> ChainResult<()> {
+        if !self.protocol.published_mark || record.is_fence() {
+            return Ok(());
+        }
+        let path = self.path(&mark_name(record.sequence, record.id));
+        let mut tries = 0;
+        loop {
+            let made = async { self.checkpoints.storage.create(&path).await?.close().await };
+            match made.await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind == StorageErrorKind::AlreadyExists => return Ok(()),
+                Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
+                    self.pause(tries).await;
+                    tries += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl TakeOver {
+    /// The chain that was taken over.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+
+    /// Where this take-over stages files of the table at `table`.
+    pub fn staging(&self, table: &Location) -> String {
+        format!("{}/{}", self.chain.staging_root(table), staging_name(self.fence, self.id))
+    }
+
+    /// Commits a staged range, publishes its files and marks it. On success all of it is visible and durable, and
+    /// `self.next` is where the next range starts.
+    pub async fn commit(&mut self, range: StagedRange) -> ChainResult<()> {
+        let record = self.record_of(range);
+        if !self.chain.protocol.commit_before_publish {
+            self.chain.publish(&record).await?;
+        }
+        let names = create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
+        self.sequence = record.sequence;
+        self.newest = record.id;
+        self.next = record.next;
+        self.watermark_us = record.watermark_us;
+        self.chain.publish(&record).await?;
+        prune::prune(&self.chain, &names).await;
+        Ok(())
+    }
+
+    fn record_of(&self, range: StagedRange) -> Record {
+        let chain = &self.chain;
+        Record {
+            rows: range.rows,
+            start: range.start,
+            next: range.next,
+            files: range.files,
+            dead_letter_files: range.dead_letter_files,
+            deployment: range.deployment,
+            ..chain.fence(
+                self.sequence + 1,
+                Some(self.newest),
+                self.id,
+                range.next,
+                self.watermark_us.max(range.max_event_time_us),
+            )
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Records, ranges, names and rules of the checkpoint chain: pure data, no I/O.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | record | one file of the chain; creating it is the only commit there is |
+//! | range | offsets `start..next` of one topic partition; `next` is the next to read, exclusive: no `+ 1` anywhere |
+//! | fence | the first record of a take-over: `start == next`, no files |
+//! | newest | the record with the highest sequence in the directory |
+//!
+//! `start` of a record equals `next` of its predecessor. Offsets have gaps (transactions, compaction), so nothing here
+//! ever tests for "last + 1".
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::TopicPartition;
+
+/// The format that this program writes. It reads this one and its predecessor (there is none yet).
+pub const FORMAT: u32 = 1;
+
+/// A random identifier, written as 32 hexadecimal digits. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub u128);
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let valid = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        let id = valid.then(|| u128::from_str_radix(&text, 16).ok()).flatten();
+        id.map(Id).ok_or_else(|| serde::de::Error::custom("expected 32 hexadecimal digits"))
+    }
+}
+
+/// One record of a chain: `<sequence, 20 digits>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// Its number in the chain, also its file name.
+    pub sequence: u64,
+    /// Its own random id.
+    pub id: Id,
+    /// The id of record `sequence - 1`; none for record 0.
+    pub predecessor: Option<Id>,
+    /// The take-over that wrote it.
+    pub take_over: Id,
+    /// The pipeline that the chain belongs to.
+    pub pipeline: String,
+    /// The topic.
+    pub topic: String,
+    /// The topic partition's number.
+    pub topic_partition: i32,
+    /// What the topic is, beyond its name (Kafka's topic id).
+    pub topic_identity: String,
+    /// First offset of the range.
+    pub start: i64,
+    /// The next offset to read (exclusive end of the range).
+    pub next: i64,
+    /// What became of the rows of the range.
+    pub rows: RowCounts,
+    /// Files of the table.
+    pub files: Vec<FileRecord>,
+    /// Files of the dead letters.
+    pub dead_letter_files: Vec<FileRecord>,
+    /// Which transforms made these rows.
+    pub deployment: DeploymentRecord,
+    /// Largest event time so far, in microseconds since 1970.
+    pub watermark_us: Option<i64>,
+    /// When it was written, in milliseconds since 1970. For people only: no rule reads it.
+    pub written_at_ms: i64,
+}
+
+/// What became of the messages of a range. `messages = filtered + rejected + those that led to the written rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Messages read.
+    pub messages: u64,
+    /// Rows in the table's files.
+    pub written: u64,
+    /// Rows that a transform dropped.
+    pub filtered: u64,
+    /// Rows in the dead letters' files.
+    pub dead_lettered: u64,
+}
+
+impl RowCounts {
+    /// Adds `other` to these counts.
+    pub fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.written += other.written;
+        self.filtered += other.filtered;
+        self.dead_lettered += other.dead_lettered;
+    }
+}
+
+/// One file of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Where it was staged: absolute path on the storage.
+    pub staged: String,
+    /// Its final name: absolute path on the storage.
+    pub target: String,
+    /// Rows.
+    pub rows: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Smallest event time in microseconds since 1970, where there is one.
+    pub min_event_time_us: Option<i64>,
+    /// Largest event time in microseconds since 1970, where there is one.
+    pub max_event_time_us: Option<i64>,
+}
+
+/// Which transforms, which versions, which settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentRecord {
+    /// 0: the chain that the pipeline file fixes.
+    pub number: u64,
+    /// In order.
+    pub transforms: Vec<TransformRecord>,
+}
+
+/// One transform of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransformRecord {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Its version, as its module says.
+    pub version: String,
+    /// sha256 of its module, hexadecimal.
+    pub sha256: String,
+    /// Digest of its settings.
+    pub settings_digest: String,
+}
+
+/// The rules that keep the chain right, as values: the simulation removes them one by one and must be caught each time.
+/// Production always uses [`Protocol::default`], which is all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol {
+    /// V1: list the directory after creating a record; a higher number means that it does not count.
+    pub list_after_commit: bool,
+    /// V2: the same for a fence.
+    pub list_after_fence: bool,
+    /// V3: list, read, list again before anything of the newest record is published.
+    pub list_again_before_publish: bool,
+    /// V4: never delete a record that lost.
+    pub keep_void_records: bool,
+    /// V5: sweep only the staging directories of lower fence sequences.
+    pub sweep_lower_fences_only: bool,
+    /// V6: a create that is given up is cancelled, and the cancel confirmed.
+    pub confirm_cancel: bool,
+    /// V7: every take-over has an id of its own.
+    pub fresh_take_over_ids: bool,
+    /// V8: every attempt writes a temporary file of its own.
+    pub unique_temporary_names: bool,
+    /// V9: after losing, take over again while the group still assigns the topic partition to us.
+    pub take_over_again: bool,
+    /// V10: a published mark follows the last published file.
+    pub published_mark: bool,
+    /// V11: list before calling a file lost.
+    pub list_before_lost: bool,
+    /// V12: look at the staged file before the target.
+    pub staged_before_target: bool,
+    /// V14: a staged name whose create was not clean is abandoned.
+    pub abandon_unclear_creates: bool,
+    /// Commit before publish.
+    pub commit_before_publish: bool,
+    /// Acknowledge after publish.
+    pub acknowledge_after_publish: bool,
+    /// Publish every file, whatever was found of an earlier one.
+    pub publish_every_file: bool,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            list_after_commit: true,
+            list_after_fence: true,
+            list_again_before_publish: true,
+            keep_void_records: true,
+            sweep_lower_fences_only: true,
+            confirm_cancel: true,
+            fresh_take_over_ids: true,
+            unique_temporary_names: true,
+            take_over_again: true,
+            published_mark: true,
+            list_before_lost: true,
+            staged_before_target: true,
+            abandon_unclear_creates: true,
+            commit_before_publish: true,
+            acknowledge_after_publish: true,
+            publish_every_file: true,
+        }
+    }
+}
+
+/// How much of a chain is kept as records of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Newest records that stay, at least 1.
+    pub keep: usize,
+    /// Older ones are folded into one archive file as soon as there are this many.
+    pub fold: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: 10, fold: 1_000 }
+    }
+}
+
+/// File name of record `sequence`.
+pub fn record_name(sequence: u64) -> String {
+    format!("{sequence:020}.json")
+}
+
+/// File name of the temporary file of one attempt to create record `sequence`.
+pub fn temporary_name(sequence: u64, attempt: Id) -> String {
+    format!("{sequence:020}-{attempt}.tmp")
+}
+
+/// File name of the mark that all files of record `id` are published.
+pub fn mark_name(sequence: u64, id: Id) -> String {
+    format!("{sequence:020}.{id}.published")
+}
+
+/// Name of the staging directory of a take-over.
+pub fn staging_name(fence: u64, take_over: Id) -> String {
+    format!("{fence:020}-{take_over}")
+}
+
+/// The directory of a topic partition below a checkpoint or staging directory.
+pub fn topic_partition_directory(topic_partition: &TopicPartition) -> String {
+    format!("{}/{}", topic_partition.topic, topic_partition.partition)
+}
+
+/// File name of file `number` of a range that starts at `start`.
+pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize) -> String {
+    format!("part-{}-{}-{start}-{number}.parquet", topic_partition.topic, topic_partition.partition)
+}
+
+/// What a name in a chain's directory stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainName {
+    /// Record of this sequence.
+    Record(u64),
+    /// Temporary file of an attempt to create this sequence.
+    Temporary(u64),
+    /// Mark of this sequence and record id.
+    Mark(u64, Id),
+}
+
+/// Reads a name of a chain's directory; `None` for names that are not ours, which are ignored.
+pub fn parse_name(name: &str) -> Option<ChainName> {
+    let (digits, rest) = (name.get(..20)?, name.get(20..)?);
+    let sequence = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
+    if rest == ".json" {
+        return Some(ChainName::Record(sequence));
+    }
+    if let Some(id) = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".published")) {
+        return parse_id(id).map(|id| ChainName::Mark(sequence, id));
+    }
+    let attempt = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".tmp"))?;
+    parse_id(attempt).map(|_| ChainName::Temporary(sequence))
+}
+
+/// The fence sequence of a staging directory's name.
+pub fn parse_staging_name(name: &str) -> Option<(u64, Id)> {
+    let (digits, id) = (name.get(..20)?, name.get(20..)?.strip_prefix('-')?);
+    let fence = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
+    Some((fence, parse_id(id)?))
+}
+
+fn parse_id(text: &str) -> Option<Id> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
+}
+
+/// The newest record's sequence among the names of a chain's directory.
+pub fn newest<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<u64> {
+    let sequence = |name| match parse_name(name) {
+        Some(ChainName::Record(sequence)) => Some(sequence),
+        _ => None,
+    };
+    names.into_iter().filter_map(sequence).max()
+}
+
+/// Why a record cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// Not JSON, or not a record.
+    #[error("it is not a readable record ({0})")]
+    Unreadable(String),
+    /// Written by a later program.
+    #[error("it has format {0}, and this program reads format {FORMAT}")]
+    UnknownFormat(u64),
+    /// Its content contradicts its name or itself.
+    #[error("it contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+impl Record {
+    /// The record as the bytes of its file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads the bytes of file `<sequence>.json` and checks what can be checked without I/O.
+    pub fn from_bytes(sequence: u64, bytes: &[u8]) -> Result<Self, BadRecord> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u64,
+        }
+        let unreadable = |error: serde_json::Error| BadRecord::Unreadable(error.to_string());
+        let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if format != u64::from(FORMAT) {
+            return Err(BadRecord::UnknownFormat(format));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        record.check(sequence).map_err(BadRecord::Contradiction)?;
+        Ok(record)
+    }
+
+    fn check(&self, sequence: u64) -> Result<(), String> {
+        if self.sequence != sequence {
+            return Err(format!("its name says record {sequence}, its content record {}", self.sequence));
+        }
+        if (sequence == 0) != self.predecessor.is_none() {
+            return Err("only record 0 has no predecessor".to_owned());
+        }
+        if self.next < self.start {
+            return Err(format!("its range {}..{} ends before it starts", self.start, self.next));
+        }
+        let files = || self.files.iter().chain(&self.dead_letter_files);
+        if self.is_fence() && files().next().is_some() {
+            return Err("a fence has no files".to_owned());
+        }
+        let (written, dead) = (total_rows(&self.files), total_rows(&self.dead_letter_files));
+        if written != self.rows.written || dead != self.rows.dead_lettered {
+            return Err(format!(
+                "it counts {} rows written and {} dead letters, its files {written} and {dead}",
+                self.rows.written, self.rows.dead_lettered
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether it is a fence: an empty range.
+    pub fn is_fence(&self) -> bool {
+        self.start == self.next
+    }
+}
+
+fn total_rows(files: &[FileRecord]) -> u64 {
+    files.iter().map(|file| file.rows).sum()
+}
