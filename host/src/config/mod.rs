@@ -4,12 +4,25 @@
 //! The raw file, its key names and its mistakes are known only to the submodules that parse it; nothing later validates
 //! again.
 
+mod file;
+mod load;
+mod mistake;
 pub mod secret;
+mod source;
+mod table;
+mod transform;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::file::Surroundings;
+pub use self::mistake::{Mistake, Mistakes};
 pub use self::secret::Settings;
+pub use self::source::EVENTSIM_TOPICS;
+pub use self::table::TIME_PARTITIONS;
 use crate::decode::schema::EventSchema;
 
 /// One pipeline.

@@ -1,0 +1,140 @@
+//! From a file to a [`Config`], or to all its mistakes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::file::{Reader, Section, Surroundings};
+use super::mistake::{Mistake, Mistakes};
+use super::{Config, LimitsConfig, source, table, transform, value};
+use crate::error::{Error, Result};
+
+/// A pipeline file is written by people; a larger one is some other file.
+const FILE_BYTES: u64 = 1 << 20;
+
+impl Config {
+    /// Reads and checks the pipeline file at `path`, with this process's environment and working directory.
+    ///
+    /// The error is of the kind `Config` and holds every mistake with its line and key.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = read(path)?;
+        let surroundings = Surroundings::of_this_process()?;
+        Self::parse(path, &text, &surroundings).map_err(|mistakes| {
+            Error::config(mistakes.to_string()).hint("every key is described in host/docs/pipeline-file.md")
+        })
+    }
+
+    /// The same from text: `path` names the file in mistakes, and its directory is where modules are looked for.
+    pub fn parse(path: &Path, text: &str, surroundings: &Surroundings) -> Result<Self, Mistakes> {
+        let (config, mistakes, _) = examine(path, text, surroundings);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(Mistakes { file: path.display().to_string(), mistakes }),
+        }
+    }
+}
+
+impl Surroundings {
+    /// The environment variables and working directory of this process.
+    pub fn of_this_process() -> Result<Self> {
+        let working_directory = std::env::current_dir()
+            .map_err(|error| Error::fatal("cannot tell the working directory").because(error))?;
+        Ok(Self { variable: |name| std::env::var(name).ok(), working_directory })
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let name = path.display();
+    let cannot = |error: std::io::Error| Error::config(format!("cannot read the pipeline file {name}")).because(error);
+    let length = std::fs::metadata(path).map_err(cannot)?.len();
+    if length > FILE_BYTES {
+        return Err(Error::config(format!("{name} is not a pipeline file: it has {length} bytes, more than {FILE_BYTES}")));
+    }
+    let bytes = std::fs::read(path).map_err(cannot)?;
+    String::from_utf8(bytes)
+        .map_err(|error| Error::config(format!("{name} is not a pipeline file: it is not UTF-8 text")).because(error))
+}
+
+/// The configuration if there is one, the mistakes, and all keys that were asked for.
+fn examine(path: &Path, text: &str, surroundings: &Surroundings) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = surroundings.working_directory.join(directory);
+    let reader = Reader::new(text, &directory, surroundings);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let config = if errors.is_empty() {
+        let root = Section::root(&reader, document.get_ref());
+        config(root)
+    } else {
+        for error in errors {
+            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            reader.mistake(error.span().map(|span| span.start), "", format!("not TOML: {message}"));
+        }
+        None
+    };
+    let (mistakes, asked) = reader.into_findings();
+    (config, mistakes, asked)
+}
+
+fn config(root: Section<'_>) -> Option<Config> {
+    let name = root.required_section("pipeline").and_then(|section| {
+        let name = section.required("name", "\"listen-events\"").and_then(|field| value::name(&field));
+        section.finish();
+        name
+    });
+    let source = source::source(&root);
+    let schema = table::schema(&root);
+    let transforms = transform::transforms(&root);
+    // Transforms with mistakes are not in the list, but the file means them to be.
+    let is_final = root.sections("transforms").is_empty();
+    let table = table::table(&root, schema.as_ref(), is_final);
+    let dead_letters = table::dead_letters(&root);
+    let checkpoint = table::checkpoint(&root);
+    let limits = limits(&root);
+    let places = [
+        ("table", table.as_ref().map(|(_, place)| place)),
+        ("dead_letters", dead_letters.as_ref()),
+        ("checkpoint", checkpoint.as_ref().map(|(_, place)| place)),
+    ];
+    let places: Vec<_> = places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect();
+    table::check_apart(&root, &places);
+    root.finish();
+    Some(Config {
+        name: name?,
+        source: source?,
+        schema: schema?,
+        transforms,
+        table: table?.0,
+        dead_letters: dead_letters?.location(),
+        checkpoint: checkpoint?.0,
+        limits: limits?,
+    })
+}
+
+fn limits(root: &Section<'_>) -> Option<LimitsConfig> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut limits = LimitsConfig {
+        workers: cores,
+        memory_budget: 256_000_000,
+        batch_rows: 1_024,
+        shutdown: Duration::from_secs(30),
+    };
+    let Some(section) = root.section("limits") else { return Some(limits) };
+    let as_usize = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
+    if let Some(field) = section.optional("workers") {
+        limits.workers = as_usize(value::integer(&field, 1..=1_024)).unwrap_or_default();
+    }
+    if let Some(field) = section.optional("memory_budget") {
+        limits.memory_budget = as_usize(value::size(&field, 16_000_000..=1 << 40)).unwrap_or_default();
+    }
+    if let Some(field) = section.optional("batch_rows") {
+        limits.batch_rows = as_usize(value::integer(&field, 1..=65_536)).unwrap_or_default();
+    }
+    if let Some(field) = section.optional("shutdown") {
+        let range = Duration::from_secs(1)..=Duration::from_secs(600);
+        limits.shutdown = value::duration(&field, range).unwrap_or_default();
+    }
+    section.finish();
+    Some(limits)
+}
