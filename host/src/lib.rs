@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod reason;
 pub mod report;
 pub mod runtime;
 pub mod sink;

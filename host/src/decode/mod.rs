@@ -3,11 +3,13 @@
 //! A decoder makes one `RecordBatch` of a [`SourceBatch`](crate::source::SourceBatch) and sets aside what it cannot
 //! decode, each with its reason. It never fails as a whole: bad data is a value.
 
+pub mod json;
 pub mod schema;
 
 use arrow::array::RecordBatch;
 
 /// What became of the messages of one batch. Every message is in exactly one of the two.
+#[derive(Debug)]
 pub struct Decoded {
     /// The rows that could be decoded, with the columns of the schema.
     pub rows: RecordBatch,
@@ -22,7 +24,7 @@ pub struct Decoded {
 pub struct Undecodable {
     /// Its index in the batch.
     pub message: u32,
-    /// A built-in reason, as listed in the operators' docs: `not-json`, `wrong-type`, ...
+    /// A built-in reason ([`crate::reason`]): `not-json`, `wrong-type`, ...
     pub reason: &'static str,
     /// What was found, where, and what was wanted.
     pub detail: String,

@@ -1,0 +1,112 @@
+//! JSON events to columns.
+//!
+//! Strict, so that a row never holds what the event did not say: the grammar is RFC 8259 as serde_json checks it, an integer
+//! column takes integer literals in range, a double any finite number, a string strings, a boolean booleans; of duplicate
+//! keys the last wins; null or a missing key is null, or [`MISSING_FIELD`](reason::MISSING_FIELD) where the field is required.
+//! Keys that are no field are ignored, but what stands behind them must be JSON.
+//!
+//! Which reason a message gets, when several would do, is settled: not UTF-8, then not JSON, then not an object, then
+//! something behind the object, then the first field in the order of the schema.
+//!
+//! Two paths decode a message: [`general`] defines what is right, and knows every case.
+
+mod column;
+mod general;
+mod literal;
+mod rfc3339;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+
+use super::schema::EventSchema;
+use super::{Decoded, Undecodable};
+use crate::reason;
+use crate::source::{Messages, SourceBatch};
+use column::Column;
+use general::General;
+
+/// Why a message or a value cannot be decoded: a built-in reason, and what was found and wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Problem {
+    reason: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Decodes JSON objects, one a message. Keeps its buffers' sizes from batch to batch.
+pub struct JsonDecoder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    general: General,
+}
+
+impl JsonDecoder {
+    /// A decoder for events of `schema`.
+    pub fn new(schema: &EventSchema) -> Self {
+        Self {
+            schema: Arc::clone(&schema.arrow),
+            columns: schema.fields.iter().map(|field| Column::new(&field.kind)).collect(),
+            general: General::new(schema),
+        }
+    }
+
+    /// Decodes the messages of one batch. Never fails: what cannot be decoded is set aside with its reason.
+    pub fn decode(&mut self, batch: &SourceBatch) -> Decoded {
+        self.decode_messages(batch.messages.as_ref())
+    }
+
+    /// The same, for messages without their topic partition.
+    pub fn decode_messages(&mut self, batch: &dyn Messages) -> Decoded {
+        let mut messages = Vec::with_capacity(batch.len());
+        let mut undecodable = Vec::new();
+        for index in 0..batch.len() {
+            let message = u32::try_from(index).unwrap_or(u32::MAX);
+            let outcome = match batch.get(index).payload {
+                Some(payload) => self.row(payload, messages.len()),
+                None => Err(Problem::new(reason::NULL_PAYLOAD, "the message has no payload (a tombstone)")),
+            };
+            match outcome {
+                Ok(()) => messages.push(message),
+                Err(Problem { reason, detail }) => undecodable.push(Undecodable { message, reason, detail }),
+            }
+        }
+        match self.finish() {
+            Ok(rows) => Decoded { rows, messages, undecodable },
+            Err(error) => self.nothing(batch, &error),
+        }
+    }
+
+    /// Appends one row; nothing when it fails.
+    fn row(&mut self, payload: &[u8], row: usize) -> Result<(), Problem> {
+        let outcome = self.general.row(payload, &mut self.columns, row);
+        if outcome.is_err() {
+            self.columns.iter_mut().for_each(|column| column.truncate(row));
+        }
+        outcome
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<ArrayRef>, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+
+    /// Arrow refused the columns, which the checks above exclude. No message is lost even so: all are set aside.
+    fn nothing(&self, batch: &dyn Messages, error: &ArrowError) -> Decoded {
+        let detail = format!("the batch could not be decoded: {error}");
+        let undecodable = (0..u32::try_from(batch.len()).unwrap_or(u32::MAX))
+            .map(|message| Undecodable { message, reason: reason::NOT_JSON, detail: detail.clone() })
+            .collect();
+        Decoded { rows: RecordBatch::new_empty(Arc::clone(&self.schema)), messages: Vec::new(), undecodable }
+    }
+}
+
+#[cfg(test)]
+mod tests;
