@@ -10,6 +10,7 @@ pub mod error;
 pub mod reason;
 pub mod report;
 pub mod runtime;
+pub mod eventsim;
 pub mod sink;
 pub mod source;
 pub mod storage;
