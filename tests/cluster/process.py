@@ -35,13 +35,13 @@ def alive(pid, ticks):
     fields = stat_fields(pid)
     if not fields or int(fields[19]) != ticks:
         return False
-    if fields[0] not in "ZX":
+    # A zombie whose other threads are still ending holds its files and ports yet.
+    if fields[0] not in "ZX" or int(fields[17]) > 1:
         return True
     try:
-        os.waitpid(pid, os.WNOHANG)
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
     except OSError:
-        pass  # not a child of ours: somebody else collects it
-    return False
+        return False  # not a child of ours: somebody else collects it
 
 
 def send(pid, ticks, number):
@@ -96,11 +96,11 @@ def adopt_orphans():
 
 
 def children():
-    """(pid, ticks) of the living children of this process."""
+    """(pid, ticks) of the children of this process, zombies too."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and (fields := stat_fields(int(name))):
-            if int(fields[1]) == os.getpid() and fields[0] not in "ZX":
+            if int(fields[1]) == os.getpid():
                 found.append((int(name), int(fields[19])))
     return found
 
