@@ -1,0 +1,56 @@
+# The commands of README.md. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup servers build transforms demo demo-cluster test lint bench bench-quick clean
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WASMILL := $(TARGET)/release/wasmill
+CLUSTER := tests/cluster/cluster.py
+# The first three make the main job; `make build` builds all that ship.
+TRANSFORMS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard transforms/*/Cargo.toml)))
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what this machine lacks (apt-get, rustup; only what is missing)
+	@tests/cluster/system.sh
+
+servers: setup
+	@$(CLUSTER) fetch
+
+build: setup ## the wasmill binary and the shipped transforms
+	cargo build --release -p wasmill
+	@$(MAKE) --no-print-directory transforms
+
+transforms:
+	@for name in $(TRANSFORMS); do \
+	    $(WASMILL) transform build transforms/$$name -o target/transforms/$${name//-/_}.wasm; \
+	done
+
+demo: build ## a million simulated events through three transforms into Parquet, without any server
+	@rm -rf target/demo
+	$(WASMILL) run host/pipelines/demo.toml
+	$(WASMILL) table ls host/pipelines/demo.toml
+	$(WASMILL) table head host/pipelines/demo.toml
+
+demo-cluster: build servers ## the same on a real Kafka and a real HDFS, fetched and started here
+	@WASMILL=$(WASMILL) tests/cluster/demo.sh
+
+lint: setup ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+test: servers lint build ## all tests, on real servers; CI runs exactly this
+	cargo test --release --workspace --no-run
+	$(CLUSTER) run -- cargo test --release --workspace
+
+bench: build servers ## CPU, memory and speed of the main job beside Spark and Flink (half an hour)
+	tests/benches/bench.py --wasmill $(WASMILL)
+
+bench-quick: build servers ## the same in two minutes: a quarter of the events, no peers
+	tests/benches/bench.py --wasmill $(WASMILL) --quick
+
+clean: ## remove what was built (not the downloads in tests/.cache)
+	cargo clean
+	rm -rf target
