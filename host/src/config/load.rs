@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// The configuration if there is one, the mistakes, and all keys that were asked for.
-fn examine(path: &Path, text: &str, surroundings: &Surroundings) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
+pub(super) fn examine(path: &Path, text: &str, surroundings: &Surroundings) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
     let directory = path.parent().unwrap_or(Path::new(""));
     let directory = surroundings.working_directory.join(directory);
     let reader = Reader::new(text, &directory, surroundings);

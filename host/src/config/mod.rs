@@ -4,6 +4,8 @@
 //! The raw file, its key names and its mistakes are known only to the submodules that parse it; nothing later validates
 //! again.
 
+#[cfg(test)]
+mod documented;
 mod file;
 mod load;
 mod mistake;

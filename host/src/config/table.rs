@@ -272,7 +272,7 @@ pub(super) fn check_apart(root: &Section<'_>, places: &[(&'static str, &Place)])
             } else {
                 continue;
             };
-            let message = format!("{} {how} {other_name}.location; wanted directories apart", place.location());
+            let message = format!("{how} {other_name}.location; wanted directories apart");
             match root.section(name) {
                 Some(section) => section.mistake("location", message),
                 None => root.mistake(name, message),

@@ -1,0 +1,89 @@
+//! `host/docs/pipeline-file.md` describes what is read, neither less nor more; the shipped pipelines are read.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Surroundings;
+use super::load::examine;
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pipeline-file.md");
+const PIPELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
+
+/// The keys that the tables of the document name, with dots: `source.kafka.brokers`, `transforms[].name`.
+fn documented(text: &str) -> BTreeSet<String> {
+    let mut section = String::new();
+    let mut keys = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = match title.trim_matches('`').strip_prefix("[[") {
+                Some(name) => format!("{}[]", name.trim_end_matches("]]")),
+                None => title.trim_matches(|c| matches!(c, '`' | '[' | ']')).to_owned(),
+            };
+        }
+        if let Some((key, _)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` |")) {
+            keys.insert(format!("{section}.{key}"));
+        }
+    }
+    keys
+}
+
+/// The blocks of TOML in the document.
+fn examples(text: &str) -> Vec<&str> {
+    text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect()
+}
+
+fn surroundings(directory: &Path) -> Surroundings {
+    Surroundings { variable: |_| None, working_directory: directory.to_owned() }
+}
+
+#[test]
+fn the_document_names_every_key() {
+    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("keep_plays.wasm"), b"").unwrap();
+    let blocks = examples(&text);
+    let starts = [
+        "start = \"earliest\"",
+        "start = { timestamp = \"2026-01-01T00:00:00Z\" }",
+        "start = { spark_checkpoint = \"/spark\" }",
+    ];
+    let mut asked = BTreeSet::new();
+    for source in ["[source.kafka]", "[source.file]", "[source.eventsim]"] {
+        for start in starts {
+            let is_other = |block: &&&str| block.starts_with("[source.") && !block.starts_with(source);
+            let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
+            let file = file.replacen(starts[0], start, 1);
+            let path = directory.path().join("p.toml");
+            let (config, mistakes, keys) = examine(&path, &file, &surroundings(directory.path()));
+            assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}\n{file}");
+            asked.extend(keys);
+        }
+    }
+    let inside = |key: &String, other: &String| {
+        other.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.') || rest.starts_with('['))
+    };
+    // `schema.*` and `start` are values and tables at once; other tables are described by what is in them.
+    let is_value = |key: &String| ["schema.*", "source.kafka.start"].contains(&key.as_str());
+    let keys: BTreeSet<String> =
+        asked.iter().filter(|key| is_value(key) || !asked.iter().any(|other| inside(key, other))).cloned().collect();
+    assert_eq!(documented(&text), keys);
+    for key in &keys {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(name == "*" || text.contains(&format!("{name} = ")), "no example of {key}");
+    }
+}
+
+#[test]
+fn the_shipped_pipelines_are_read() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(PIPELINES).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // The modules are built by `make`; whether they are there is not asked here.
+        let (_, mistakes, _) = examine(&path, &text, &surroundings(Path::new("/work")));
+        let others: Vec<_> = mistakes.iter().filter(|mistake| !mistake.message.starts_with("there is no file")).collect();
+        assert!(others.is_empty(), "{}: {others:?}", path.display());
+        count += 1;
+    }
+    assert!(count >= 2);
+}
