@@ -5,12 +5,18 @@
 //! [`StorageErrorKind::Unknown`]: it may have been applied, or may be applied later. No implementation tries a mutation
 //! again by itself unless it cannot avoid it (HDFS's client can), so callers look before they decide.
 
+pub mod hdfs;
+pub mod local;
+mod open;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use self::open::{StorageOptions, open};
 
 /// What went wrong, by what the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
