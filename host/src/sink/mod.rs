@@ -3,4 +3,7 @@
 //! The sink encodes and stages; it knows nothing of Kafka, of the chain, or of what a transform is.
 
 pub mod dead_letter;
+pub mod hive;
+pub mod hive_path;
+pub mod part_file;
 pub mod publish;

@@ -1,0 +1,289 @@
+//! One Parquet file being encoded, in memory, on the worker's thread.
+//!
+//! Rows go in as batches; bytes that are final come out ([`PartFile::take_encoded`]) and are shipped by somebody else: this
+//! module does no I/O. The footer is written last, with the key-values that only the end of a range knows.
+//!
+//! Many files are open at once (one per topic partition and hive partition), most of them with few rows. So a file holds its
+//! first rows as they are, and makes an encoder only when they are many: an encoder has a compressor's context per column,
+//! which costs more than a thousand rows do. [`PartFile::memory_bytes`] counts those contexts, which the Parquet library
+//! does not.
+//!
+//! What readers get: no partition columns (the caller's schema has none), timestamps in microseconds UTC, statistics and page
+//! index, dictionaries on text only (a dictionary per number column is what makes open files expensive).
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{self, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::config::Compression;
+use crate::error::{Error, Result};
+
+/// A row group ends at this many encoded bytes: what one open file holds at most.
+const ROW_GROUP_BYTES: u64 = 32 << 20;
+
+/// Rows of a data page. Pages are held uncompressed until they are full.
+const PAGE_ROWS: usize = 20_000;
+
+/// An encoder is made when a file holds this many rows.
+const ENCODE_ROWS: usize = 4_096;
+
+/// Batches of fewer rows are put together as they come: each array of a batch costs some hundred bytes by itself.
+const SMALL_ROWS: usize = 256;
+
+/// How many small batches are held before they are put together.
+const SMALL_BATCHES: usize = 16;
+
+/// What a column of an open row group holds beyond what the Parquet library counts: with zstd, mostly the compressor's
+/// context (measured on resident memory).
+const ZSTD_CONTEXT_BYTES: usize = 24 << 10;
+
+/// The same without zstd.
+const COLUMN_BYTES: usize = 2 << 10;
+
+/// How files of one schema are written.
+#[derive(Debug, Clone)]
+pub struct PartFileOptions {
+    schema: SchemaRef,
+    properties: WriterProperties,
+    columns: usize,
+    column_bytes: usize,
+}
+
+impl PartFileOptions {
+    /// Options for files with the columns of `schema` (without those in the path), compressed so, of about
+    /// `target_file_size` bytes.
+    pub fn new(schema: SchemaRef, compression: Compression, target_file_size: u64) -> Result<Self> {
+        check_names(&schema)?;
+        let (codec, column_bytes) = match compression {
+            Compression::Zstd => {
+                let level = ZstdLevel::try_new(1).map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
+                (basic::Compression::ZSTD(level), ZSTD_CONTEXT_BYTES)
+            }
+            Compression::Snappy => (basic::Compression::SNAPPY, COLUMN_BYTES),
+            Compression::Uncompressed => (basic::Compression::UNCOMPRESSED, COLUMN_BYTES),
+        };
+        let row_group_bytes = usize::try_from(ROW_GROUP_BYTES.min(target_file_size.max(1))).unwrap_or(usize::MAX);
+        let mut properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_dictionary_enabled(false)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_max_row_group_bytes(Some(row_group_bytes));
+        let mut leaves = Vec::new();
+        for field in schema.fields() {
+            push_leaves(field, &mut Vec::new(), &mut leaves);
+        }
+        for (path, kind) in &leaves {
+            let path = ColumnPath::new(path.clone());
+            match kind {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                    properties = properties.set_column_dictionary_enabled(path, true);
+                }
+                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => {
+                    properties = properties.set_column_encoding(path, Encoding::PLAIN);
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { schema, properties: properties.build(), columns: leaves.len(), column_bytes })
+    }
+}
+
+/// Paths and types of a field's leaves, as Parquet names them.
+fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, DataType)>) {
+    parents.push(field.name().clone());
+    match field.data_type() {
+        DataType::List(item) | DataType::LargeList(item) => {
+            parents.push("list".to_owned());
+            push_leaves(item, parents, leaves);
+            parents.pop();
+        }
+        DataType::Struct(fields) => fields.iter().for_each(|field| push_leaves(field, parents, leaves)),
+        kind => leaves.push((parents.clone(), kind.clone())),
+    }
+    parents.pop();
+}
+
+/// Refuses column names that differ in case only: Hive, Spark and Trino take them for one.
+pub fn check_names(schema: &Schema) -> Result<()> {
+    let mut names = HashSet::new();
+    match schema.fields().iter().find(|field| !names.insert(field.name().to_lowercase())) {
+        None => Ok(()),
+        Some(field) => Err(Error::config(format!("the table would have two columns named {:?}", field.name()))
+            .hint("readers of Parquet take upper and lower case for the same: rename or drop one of them")),
+    }
+}
+
+/// A file's last bytes.
+#[derive(Debug, Clone)]
+pub struct EncodedTail {
+    /// What follows the bytes taken before.
+    pub bytes: Bytes,
+    /// Rows of the whole file.
+    pub rows: u64,
+    /// Bytes of the whole file.
+    pub length: u64,
+}
+
+/// A Parquet file being encoded.
+pub struct PartFile {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    /// Rows that wait for an encoder, the large batches first.
+    waiting: Vec<RecordBatch>,
+    /// Small batches, to be put together.
+    small: Vec<RecordBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    rows: u64,
+    taken: u64,
+    encoder_bytes: usize,
+}
+
+impl PartFile {
+    /// An empty file.
+    pub fn new(options: &PartFileOptions) -> Result<Self> {
+        // Without the Arrow schema in the footer: Parquet's own types say all there is, and each file is smaller.
+        let writer_options =
+            ArrowWriterOptions::new().with_properties(options.properties.clone()).with_skip_arrow_metadata(true);
+        let schema = Arc::clone(&options.schema);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options).map_err(failed)?;
+        Ok(Self {
+            writer,
+            schema,
+            waiting: Vec::new(),
+            small: Vec::new(),
+            waiting_rows: 0,
+            waiting_bytes: 0,
+            rows: 0,
+            taken: 0,
+            encoder_bytes: options.columns * options.column_bytes,
+        })
+    }
+
+    /// Appends rows, in the columns of the schema.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        if batch.schema_ref().fields() != self.schema.fields() {
+            return Err(Error::fatal("a batch has other columns than its file"));
+        }
+        self.rows += batch.num_rows() as u64;
+        if self.writer.in_progress_rows() > 0 {
+            return self.writer.write(batch).map_err(failed);
+        }
+        self.waiting_rows += batch.num_rows();
+        self.waiting_bytes += held_bytes(batch);
+        if batch.num_rows() >= SMALL_ROWS {
+            self.join_small()?;
+            self.waiting.push(batch.clone());
+        } else {
+            self.small.push(batch.clone());
+            if self.small.len() >= SMALL_BATCHES {
+                self.join_small()?;
+            }
+        }
+        if self.waiting_rows >= ENCODE_ROWS { self.encode_waiting() } else { Ok(()) }
+    }
+
+    /// Puts the small batches together, in order.
+    fn join_small(&mut self) -> Result<()> {
+        if !self.small.is_empty() {
+            let joined = concat_batches(&self.schema, &self.small)
+                .map_err(|error| Error::fatal("cannot put batches together").because(error))?;
+            self.waiting_bytes -= self.small.iter().map(held_bytes).sum::<usize>();
+            self.waiting_bytes += held_bytes(&joined);
+            self.small.clear();
+            self.waiting.push(joined);
+        }
+        Ok(())
+    }
+
+    fn encode_waiting(&mut self) -> Result<()> {
+        self.join_small()?;
+        for batch in mem::take(&mut self.waiting) {
+            self.writer.write(&batch).map_err(failed)?;
+        }
+        self.waiting_rows = 0;
+        self.waiting_bytes = 0;
+        Ok(())
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// About how large the file would be if it ended now, without its footer.
+    pub fn size_bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size() + self.waiting_bytes) as u64
+    }
+
+    /// What the file holds in memory: rows, pages, encoded bytes that were not taken, and the compressors.
+    pub fn memory_bytes(&self) -> usize {
+        let encoders = if self.writer.in_progress_rows() > 0 { self.encoder_bytes } else { 0 };
+        self.writer.memory_size() + self.writer.inner().len() + self.waiting_bytes + encoders
+    }
+
+    /// Ends the row group, so that all rows so far become final bytes and the encoder's memory is free. Frees memory at the
+    /// price of smaller row groups.
+    pub fn flush_row_group(&mut self) -> Result<()> {
+        self.encode_waiting()?;
+        self.writer.flush().map_err(failed)
+    }
+
+    /// Bytes that are final, in order; `None` when there are none.
+    pub fn take_encoded(&mut self) -> Result<Option<Bytes>> {
+        self.writer.sync().map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
+        let bytes = mem::take(self.writer.inner_mut());
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.taken += bytes.len() as u64;
+        Ok(Some(bytes.into()))
+    }
+
+    /// Ends the file, with `footer` as key-values of its metadata.
+    pub fn finish(mut self, footer: &[(String, String)]) -> Result<EncodedTail> {
+        self.flush_row_group()?;
+        for (key, value) in footer {
+            self.writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+        }
+        self.writer.finish().map_err(failed)?;
+        let length = self.writer.bytes_written() as u64;
+        let bytes = self.take_encoded()?.unwrap_or_default();
+        if self.taken != length {
+            let taken = self.taken;
+            return Err(Error::fatal(format!("a Parquet file has {taken} bytes, and its footer says {length}")));
+        }
+        Ok(EncodedTail { bytes, rows: self.rows, length })
+    }
+}
+
+/// Bytes that a batch keeps in memory, arrays' own structures included. Of a slice, its own part.
+fn held_bytes(batch: &RecordBatch) -> usize {
+    const ARRAY_BYTES: usize = 256;
+    let slice = |column: &Arc<dyn Array>| column.to_data().get_slice_memory_size().unwrap_or(0) + ARRAY_BYTES;
+    batch.columns().iter().map(slice).sum()
+}
+
+fn failed(error: parquet::errors::ParquetError) -> Error {
+    Error::fatal("cannot encode a Parquet file").because(error)
+}
+
+#[cfg(test)]
+#[path = "part_file_tests.rs"]
+mod tests;
