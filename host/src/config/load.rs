@@ -10,6 +10,7 @@ use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
 use super::{Config, LimitsConfig, source, table, transform, value};
 use crate::error::{Error, Result};
+use crate::storage::StorageOptions;
 
 /// A pipeline file is written by people; a larger one is some other file.
 const FILE_BYTES: u64 = 1 << 20;
@@ -91,6 +92,7 @@ fn config(root: Section<'_>) -> Option<Config> {
     let table = table::table(&root, schema.as_ref(), is_final);
     let dead_letters = table::dead_letters(&root);
     let checkpoint = table::checkpoint(&root);
+    let storage = storage(&root);
     let limits = limits(&root);
     let places = [
         ("table", table.as_ref().map(|(_, place)| place)),
@@ -108,8 +110,20 @@ fn config(root: Section<'_>) -> Option<Config> {
         table: table?.0,
         dead_letters: dead_letters?.location(),
         checkpoint: checkpoint?.0,
+        storage,
         limits: limits?,
     })
+}
+
+fn storage(root: &Section<'_>) -> StorageOptions {
+    let Some(section) = root.section("storage") else { return StorageOptions::default() };
+    let file_mode = section.optional("file_mode").and_then(|field| value::file_mode(&field));
+    let group = section.optional("group").and_then(|field| value::text(&field));
+    let replication = section.optional("replication").and_then(|field| value::integer(&field, 1..=512));
+    let sync_on_close = section.optional("sync_on_close").and_then(|field| value::boolean(&field));
+    section.finish();
+    let replication = replication.and_then(|copies| u32::try_from(copies).ok());
+    StorageOptions { file_mode, group, replication, sync_on_close }
 }
 
 fn limits(root: &Section<'_>) -> Option<LimitsConfig> {

@@ -26,6 +26,7 @@ pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::TIME_PARTITIONS;
 use crate::decode::schema::EventSchema;
+use crate::storage::StorageOptions;
 
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub dead_letters: String,
     /// `[checkpoint]`.
     pub checkpoint: CheckpointConfig,
+    /// `[storage]`: how the files of all three locations are written.
+    pub storage: StorageOptions,
     /// `[limits]`.
     pub limits: LimitsConfig,
 }

@@ -107,6 +107,7 @@ fn every_mistake_is_told_with_its_line() {
         ("[checkpoint]", "[limits]\nworkers = 0\n[checkpoint]", "p.toml:19: limits.workers: found 0, wanted a whole number from 1"),
         ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "there is no file /work/nope.wasm"),
         ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "transforms[a b].name: found \"a b\", wanted a name"),
+        ("[checkpoint]", "[storage]\nfile_mode = 644\n[checkpoint]", "found 644, wanted permission bits in octal"),
         ("[checkpoint]", "[transforms]\n[checkpoint]", "wanted tables [[transforms]]"),
         ("name = \"listen-events\"", "name = \"a\" \"b\"", "p.toml:3: not TOML"),
         ("name = \"listen-events\"", "name = \"a\"\nname = \"b\"", "p.toml:4: not TOML: duplicate key"),
@@ -248,6 +249,12 @@ fn written(config: &Config) -> String {
     writeln!(text, "[dead_letters]\nlocation = {:?}", config.dead_letters).unwrap();
     writeln!(text, "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\"")
         .unwrap();
+    let StorageOptions { file_mode, group, replication, sync_on_close } = &config.storage;
+    text += "[storage]\n";
+    file_mode.iter().for_each(|mode| writeln!(text, "file_mode = \"{mode:o}\"").unwrap());
+    group.iter().for_each(|group| writeln!(text, "group = {group:?}").unwrap());
+    replication.iter().for_each(|copies| writeln!(text, "replication = {copies}").unwrap());
+    sync_on_close.iter().for_each(|sync| writeln!(text, "sync_on_close = {sync}").unwrap());
     let LimitsConfig { workers, memory_budget, batch_rows, shutdown } = &config.limits;
     let shutdown = humantime::format_duration(*shutdown);
     writeln!(
@@ -331,6 +338,12 @@ fn any_config() -> impl Strategy<Value = Config> {
                 location: format!("/{place}/chain"),
                 interval: Duration::from_secs(numbers.2),
                 target_file_size: numbers.3,
+            },
+            storage: StorageOptions {
+                file_mode: Some(limits.0 as u32 % 0o1000),
+                group: unit.ne(&TimeUnit::Seconds).then(|| place.clone()),
+                replication: Some(1 + limits.0 as u32 % 9),
+                sync_on_close: Some(limits.0 % 2 == 0),
             },
             limits: LimitsConfig {
                 workers: limits.0,

@@ -78,6 +78,20 @@ pub(super) fn boolean(field: &Field<'_>) -> Option<bool> {
     value
 }
 
+/// Permission bits: `"0640"`, or `0o640`.
+pub(super) fn file_mode(field: &Field<'_>) -> Option<u32> {
+    let digits = match (field.toml(), field.as_text()) {
+        (Some(DeValue::Integer(number)), _) if number.radix() == 8 => Some(number.as_str()),
+        (_, Some(text)) => Some(text.trim()),
+        _ => None,
+    };
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()).filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        field.wanted("permission bits in octal like \"0640\"");
+    }
+    mode
+}
+
 /// A share: 0 to 1.
 pub(super) fn share(field: &Field<'_>) -> Option<f64> {
     let number: Option<f64> = match (field.toml(), field.referred()) {

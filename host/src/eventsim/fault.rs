@@ -88,6 +88,19 @@ impl FaultShares {
         }
     }
 
+    /// Sets the share of one kind.
+    pub fn set(&mut self, fault: Fault, share: f64) {
+        *match fault {
+            Fault::Malformed => &mut self.malformed,
+            Fault::MissingUser => &mut self.missing_user,
+            Fault::BadCoordinates => &mut self.bad_coordinates,
+            Fault::WrongType => &mut self.wrong_type,
+            Fault::Late => &mut self.late,
+            Fault::Duplicate => &mut self.duplicate,
+            Fault::Tombstone => &mut self.tombstone,
+        } = share;
+    }
+
     /// The share of one kind.
     pub fn share(&self, fault: Fault) -> f64 {
         match fault {
