@@ -1,1 +1,3 @@
 //! User-supplied transforms: WebAssembly guests behind the contract in `wit/transform.wit`.
+
+pub mod build;
