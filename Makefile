@@ -45,11 +45,11 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
 
-bench: build servers ## CPU, memory and speed of the main job beside Spark and Flink (half an hour)
-	tests/benches/bench.py --wasmill $(WASMILL)
+bench: build servers ## CPU, memory and speed of the main job beside Spark and Flink (some 15 minutes)
+	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
 
 bench-quick: build servers ## the same in two minutes: a quarter of the events, no peers
-	tests/benches/bench.py --wasmill $(WASMILL) --quick
+	$(CLUSTER) run -- tests/benches/bench.py --wasmill $(WASMILL) --quick
 
 clean: ## remove what was built (not the downloads in tests/.cache)
 	cargo clean

@@ -115,9 +115,9 @@ def jars(name, coordinates=None, exclude_groups=()):
     return place
 
 
-def venv_python(create=True):
-    """The Python with the packages of `tests/python/requirements.txt`; None if absent and not to be created."""
-    text = REQUIREMENTS.read_text() + sys.version
+def venv_python(create=True, requirements=REQUIREMENTS):
+    """The Python with the packages of `requirements`; None if absent and not to be created."""
+    text = requirements.read_text() + sys.version
     place = CACHE / f"venv-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     python, complete = place / "bin" / "python", place / "complete"
     if complete.exists():
@@ -127,12 +127,14 @@ def venv_python(create=True):
     with locked("venv"):
         if complete.exists():
             return python
-        say(f"making a Python environment with the packages of {REQUIREMENTS.name}")
+        say(f"making a Python environment with the packages of {requirements.relative_to(TESTS)}")
         shutil.rmtree(place, ignore_errors=True)
         retried("virtual environment", [sys.executable, "-m", "venv", str(place)])
+        # Wheels where there are any: nothing of ours is compiled here.
+        options = ["--prefer-binary"]
         retried(
             "Python packages",
-            [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", str(REQUIREMENTS)],
+            [str(python), "-m", "pip", "install", "--quiet", *options, "-r", str(requirements)],
         )
         complete.touch()
     return python

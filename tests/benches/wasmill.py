@@ -1,0 +1,39 @@
+"""wasmill itself, measured like its peers: the shipped pipeline host/pipelines/listen-events.toml with its three transforms.
+
+The whole process counts, from its start to its end: opening the modules, the first connection, the last publish.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import job_process
+
+NAME = "wasmill"
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHIPPED = ROOT / "host" / "pipelines" / "listen-events.toml"
+
+
+def pipeline_text(compression):
+    """The shipped file, with modules that are found from elsewhere and the compression that all are measured with."""
+    text = SHIPPED.read_text()
+    changed = text.replace('"../../target/', f'"{ROOT}/target/').replace('compression = "zstd"', f'compression = "{compression}"')
+    if "../../" in changed or f'compression = "{compression}"' not in changed:
+        raise job_process.JobFailed(f"{SHIPPED} has changed: adjust {__file__}")
+    return changed
+
+
+def run(job):
+    """Reads the whole topic once into `job.output`; returns the figures, and what wasmill says of itself."""
+    pipeline = job.scratch / "bench.toml"
+    pipeline.write_text(pipeline_text(job.compression))
+    environment = {
+        **os.environ,
+        "WASMILL_BROKERS": job.brokers,
+        "WASMILL_TABLE": job.output,
+        "WASMILL_DEAD_LETTERS": job.output + "_dead_letters",
+        "WASMILL_CHECKPOINTS": job.output + "_checkpoints",
+    }
+    command = [str(job.wasmill), "run", str(pipeline), "--until", "caught-up", "--json"]
+    figures, output = job_process.run_whole(command, environment, job.scratch / "wasmill.log", job.timeout_seconds)
+    return {**figures, "summary": json.loads(output)}
