@@ -42,6 +42,7 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 test: servers lint build ## all tests, on real servers; CI runs exactly this
+	python3 -m unittest discover -s tests/cluster
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
 

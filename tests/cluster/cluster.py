@@ -136,7 +136,12 @@ def status(cluster):
     for name, server in cluster.servers().items():
         fields = process.stat_fields(server["pid"]) or ["?"]
         stopped = cluster.running(name) and fields[0] == "T"
-        words[name] = "stopped" if stopped else "ready" if cluster.ready(name) else "starting" if cluster.running(name) else "dead"
+        if not cluster.running(name):
+            words[name] = "dead"
+        elif stopped:
+            words[name] = "stopped"
+        else:
+            words[name] = "ready" if cluster.ready(name) else "starting"
         print(f"{name:12} {words[name]:9} pid {server['pid']:<8} {server['ports']}")
     return 0 if set(words.values()) == {"ready"} else 1
 

@@ -174,10 +174,12 @@ class Cluster:
     def wait_ready(self, name, deadline):
         """Returns once the server serves; an error says why it does not."""
         while not self.ready(name):
-            if not self.running(name):
-                raise ClusterError(f"{name} stopped while starting. The end of {self.server(name)['log']}:\n{self.log_tail(name)}")
+            trouble = None if self.running(name) else "stopped while starting"
             if time.monotonic() > deadline:
-                raise ClusterError(f"{name} is not ready in time. The end of {self.server(name)['log']}:\n{self.log_tail(name)}")
+                trouble = "is not ready in time"
+            if trouble:
+                log = self.server(name)["log"]
+                raise ClusterError(f"{name} {trouble}. The end of {log}:\n{self.log_tail(name)}")
             time.sleep(0.1)
 
     def ready(self, name):
