@@ -5,6 +5,7 @@
 
 mod completions;
 mod logging;
+mod transform;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Transform(transform::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -30,6 +32,7 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         logging::start(&self.logging);
         match self.verb {
+            Verb::Transform(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
         }
     }

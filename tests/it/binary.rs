@@ -1,0 +1,53 @@
+//! The `wasmill` binary under test: built once for the whole suite, by the same profile as the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The project's root.
+pub(crate) fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the tests lie in the project")
+}
+
+/// The path of the binary.
+pub(crate) fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        // Cargo offers a binary's path only to tests of its own package.
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--quiet", "--package", "wasmill", "--bin", "wasmill"])
+            .current_dir(root())
+            .status()
+            .expect("cargo can be started");
+        assert!(built.success(), "the binary cannot be built");
+        let test = std::env::current_exe().expect("the test has a path");
+        let release = test.parent().and_then(Path::parent).expect("tests lie in release/deps");
+        release.join("wasmill")
+    })
+}
+
+/// The binary as a command in the project's root, without the settings of whoever runs the tests.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(path());
+    command.current_dir(root());
+    for variable in ["WASMILL_LOG", "WASMILL_BROKERS", "WASMILL_TABLE", "WASMILL_DEAD_LETTERS", "WASMILL_CHECKPOINTS"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs the binary in the project's root.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().expect("the binary can be started")
+}
+
+/// Standard output as text.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
