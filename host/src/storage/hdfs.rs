@@ -306,14 +306,20 @@ impl Failure {
             Self::Refused(why) => error(StorageErrorKind::Unknown).because(why),
             Self::Client(HdfsError::RPCError(exception, message) | HdfsError::FatalRPCError(exception, message)) => {
                 let (kind, hint) = class_of(&exception);
-                // The rest of a Java message is its stack trace.
-                let line = message.lines().next().unwrap_or_default();
                 let short = exception.rsplit('.').next().unwrap_or(&exception);
-                error(kind).because(format!("{hint}{short}: {line}"))
+                error(kind).because(format!("{hint}{short}: {}", first_line(&message)))
+            }
+            Self::Client(HdfsError::AlreadyExists(message)) => {
+                error(StorageErrorKind::AlreadyExists).because(first_line(&message))
             }
             Self::Client(client) => error(kind_of(&client)).because(client),
         }
     }
+}
+
+/// A Java message without its stack trace.
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
 }
 
 /// What an exception of the NameNode means, and what to say before its own text.
@@ -343,7 +349,6 @@ fn class_of(exception: &str) -> (StorageErrorKind, &'static str) {
 fn kind_of(error: &HdfsError) -> StorageErrorKind {
     match error {
         HdfsError::FileNotFound(_) => StorageErrorKind::NotFound,
-        HdfsError::AlreadyExists(_) => StorageErrorKind::AlreadyExists,
         HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => StorageErrorKind::Denied,
         HdfsError::DataTransferError(text) if text.contains("DiskOutOfSpaceException") => StorageErrorKind::NoSpace,
         _ => StorageErrorKind::Unknown,

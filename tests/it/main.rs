@@ -1,0 +1,8 @@
+//! Tests that need more than one part: real servers, the production engine, whole runs.
+//!
+//! `make test` starts the servers and tells their addresses by environment variables ([`servers`]); none of these tests
+//! passes without them.
+
+mod hdfs;
+mod servers;
+mod storage_contract;
