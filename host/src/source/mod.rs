@@ -7,11 +7,40 @@
 //! All methods of a [`Source`] are called from one thread (the membership thread); each reader moves to the worker
 //! thread that owns its topic partition. In the simulation both are stepped by one thread.
 
+pub mod eventsim;
+pub mod file;
+pub mod kafka;
+mod kafka_ffi;
+pub mod spark_checkpoint;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::SourceConfig;
 use crate::error::Result;
+use crate::storage::Location;
+
+/// Opens a location; a source uses it for `start = { spark_checkpoint = ... }`.
+pub type OpenLocation = Box<dyn Fn(&str) -> Result<Location> + Send>;
+
+/// The source that a pipeline file names. Blocking: for Kafka it asks the brokers whether the topics exist.
+///
+/// # Errors
+/// A file, topic or option that is wrong, and brokers that do not answer.
+pub fn open(
+    config: &SourceConfig,
+    tokio: &tokio::runtime::Handle,
+    open_location: impl Fn(&str) -> Result<Location> + Send + 'static,
+) -> Result<Box<dyn Source>> {
+    Ok(match config {
+        SourceConfig::Kafka(config) => {
+            Box::new(kafka::KafkaSource::new(config, tokio.clone(), Box::new(open_location))?)
+        }
+        SourceConfig::File(config) => Box::new(file::FileSource::new(config)?),
+        SourceConfig::Eventsim(config) => Box::new(eventsim::EventsimSource::new(config)?),
+    })
+}
 
 /// A Kafka partition of a topic, or what stands for it in another source. Never a hive partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,400 @@
+//! Kafka.
+//!
+//! One client belongs to the group and is polled by the membership thread; each topic partition that is read has its own
+//! queue, drained by the worker that owns it, so no message crosses a thread.
+//!
+//! How the group is answered. The client wants each change of the group answered by an assignment, and stands still until
+//! then: every topic partition of this process is paused. So
+//! * what the group assigns is accepted at once, with nothing new to read; reading begins later, topic partition by topic
+//!   partition, when [`Source::begin`] names the exact offset;
+//! * what the group revokes is given up when all of it was released.
+//!
+//! Each answer assigns everything that is being read anew, at the reader's own position. The client's position would do
+//! for most, but not after an end of the topic partition was read by the batch call: that call counts the notice of the
+//! end as a message, and the client would go on one message too far (librdkafka 2.12, `rd_kafka_q_serve_rkmessages`).
+//! What is delivered twice by this is dropped by the reader.
+//!
+//! The group's committed offsets are a hint for others; this source never starts from them unless it is told to.
+
+mod failure;
+mod group;
+mod positions;
+mod reader;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+
+use self::group::{Change, Group};
+use self::reader::KafkaReader;
+use super::kafka_ffi::{self, PartitionQueue};
+use super::spark_checkpoint;
+use super::{OpenLocation, PartitionReader, Source, SourceEvent, TopicPartition, Wake};
+use crate::config::{KafkaConfig, StartPosition};
+use crate::error::{Error, Result};
+
+/// The client that belongs to the group.
+pub(super) type Client = BaseConsumer<Group>;
+
+/// How long the brokers may take to answer at the start.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a synchronous commit may take before it counts as unanswered.
+const COMMIT_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a topic id is believed: long enough for one assignment of a thousand topic partitions.
+const TOPIC_ID_AGE: Duration = Duration::from_secs(5);
+
+/// Kafka as a source.
+pub struct KafkaSource {
+    client: Arc<Client>,
+    config: KafkaConfig,
+    tokio: Handle,
+    open_location: OpenLocation,
+    cooperative: bool,
+    /// What the group assigns to us.
+    ours: BTreeSet<TopicPartition>,
+    /// What the group takes away and has not been released yet. While there is any, an answer is due.
+    leaving: BTreeSet<TopicPartition>,
+    /// What is read, and the offset to read next, which the reader moves.
+    reading: BTreeMap<TopicPartition, Arc<AtomicI64>>,
+    /// What the client has been told to read. It follows `reading` once no answer is due any more.
+    told: BTreeSet<TopicPartition>,
+    topic_ids: HashMap<Arc<str>, (Instant, String)>,
+    spark_offsets: Option<spark_checkpoint::Offsets>,
+}
+
+impl KafkaSource {
+    /// Checks that the topics exist, and joins the group; [`Source::poll`] then tells what is assigned.
+    ///
+    /// # Errors
+    /// An option that the client refuses, brokers that do not answer, topics that do not exist.
+    pub fn new(config: &KafkaConfig, tokio: Handle, open_location: OpenLocation) -> Result<Self> {
+        let topic_partitions = count_topic_partitions(config)?;
+        let cooperative = settings::is_cooperative(config);
+        let client = settings::group_client(config, topic_partitions);
+        let client: Client = client.create_with_context(Group::new(cooperative)).map_err(refused)?;
+        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        client.subscribe(&topics).map_err(|error| Error::fatal("cannot subscribe to the topics").because(error))?;
+        Ok(Self {
+            client: Arc::new(client),
+            config: config.clone(),
+            tokio,
+            open_location,
+            cooperative,
+            ours: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            reading: BTreeMap::new(),
+            told: BTreeSet::new(),
+            topic_ids: HashMap::new(),
+            spark_offsets: None,
+        })
+    }
+
+    /// Takes a change of the group note of; answers it unless something must be released first.
+    fn change(&mut self, change: Change) -> Result<Option<SourceEvent>> {
+        match change {
+            Change::Assign(topic_partitions) => {
+                self.ours.extend(topic_partitions.iter().cloned());
+                self.topic_ids.clear();
+                self.assign_anew(Answer::Assign)?;
+                Ok((!topic_partitions.is_empty()).then_some(SourceEvent::Assigned(topic_partitions)))
+            }
+            Change::Revoke { topic_partitions, lost } => {
+                for topic_partition in &topic_partitions {
+                    self.ours.remove(topic_partition);
+                }
+                self.leaving.extend(topic_partitions.iter().cloned());
+                if topic_partitions.is_empty() {
+                    self.assign_anew(Answer::Revoke)?;
+                    return Ok(None);
+                }
+                let event = if lost { SourceEvent::Lost } else { SourceEvent::Revoked };
+                Ok(Some(event(topic_partitions)))
+            }
+        }
+    }
+
+    /// Makes what the client reads equal to `reading`, each at the position of its reader, and answers the group by it.
+    fn assign_anew(&mut self, answer: Answer) -> Result<()> {
+        let all: Vec<_> = self.reading.keys().cloned().collect();
+        if self.cooperative {
+            if !self.told.is_empty() || answer == Answer::Revoke {
+                self.unassign(&self.told.iter().cloned().collect::<Vec<_>>())?;
+            }
+            if !all.is_empty() || answer == Answer::Assign {
+                self.client.incremental_assign(&self.at_positions(&all)).map_err(not_assigned)?;
+            }
+        } else if answer == Answer::Revoke {
+            self.client.unassign().map_err(not_assigned)?;
+        } else {
+            self.client.assign(&self.at_positions(&all)).map_err(not_assigned)?;
+        }
+        self.told = all.into_iter().collect();
+        Ok(())
+    }
+
+    fn unassign(&self, topic_partitions: &[TopicPartition]) -> Result<()> {
+        self.client.incremental_unassign(&positions::list(topic_partitions, |_| Offset::Invalid)).map_err(not_assigned)
+    }
+
+    fn at_positions(&self, topic_partitions: &[TopicPartition]) -> TopicPartitionList {
+        positions::list(topic_partitions, |index| match self.reading.get(&topic_partitions[index]) {
+            Some(position) => Offset::Offset(position.load(Ordering::Relaxed)),
+            None => Offset::Invalid,
+        })
+    }
+
+    /// Tells the client to read `changed` as `reading` has them now: from another offset, for the first time, or no more.
+    fn assign_changed(&mut self, changed: &[TopicPartition]) -> Result<()> {
+        if !self.leaving.is_empty() {
+            return Ok(()); // The answer that is due tells it; until then the client stands still.
+        }
+        if !self.cooperative {
+            return self.assign_anew(Answer::None);
+        }
+        let (read, told): (Vec<_>, Vec<_>) = (
+            changed.iter().filter(|tp| self.reading.contains_key(tp)).cloned().collect(),
+            changed.iter().filter(|tp| self.told.contains(tp)).cloned().collect(),
+        );
+        if !told.is_empty() {
+            self.unassign(&told)?;
+            self.told.retain(|topic_partition| !told.contains(topic_partition));
+        }
+        if !read.is_empty() {
+            self.client.incremental_assign(&self.at_positions(&read)).map_err(not_assigned)?;
+            self.told.extend(read);
+        }
+        Ok(())
+    }
+
+    fn topic_id(&mut self, topic: &Arc<str>) -> Result<String> {
+        if let Some((asked, id)) = self.topic_ids.get(topic)
+            && asked.elapsed() < TOPIC_ID_AGE
+        {
+            return Ok(id.clone());
+        }
+        let failed = |code| failure::of_code(code, format!("cannot ask Kafka for the id of topic {topic}"));
+        let id = kafka_ffi::topic_id(&self.client, topic, positions::ANSWER).map_err(failed)?;
+        self.topic_ids.insert(Arc::clone(topic), (Instant::now(), id.clone()));
+        Ok(id)
+    }
+
+    /// Topic partitions that the Spark query did not know start at their first offset.
+    fn from_spark(&mut self, location: &str, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        let offsets = match self.spark_offsets.take() {
+            Some(offsets) => offsets,
+            None => self.tokio.block_on(spark_checkpoint::read(&(self.open_location)(location)?))?,
+        };
+        let unknown: Vec<_> = topic_partitions.iter().filter(|tp| !offsets.contains_key(tp)).cloned().collect();
+        let mut first = positions::first(&self.client, &unknown)?.into_iter();
+        let of = |tp: &TopicPartition| offsets.get(tp).copied().or_else(|| first.next()).unwrap_or_default();
+        let found = topic_partitions.iter().map(of).collect();
+        self.spark_offsets = Some(offsets);
+        Ok(found)
+    }
+}
+
+/// What an assignment answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Assign,
+    Revoke,
+    /// Nothing: the group waits for no answer.
+    None,
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, wait: Duration) -> Result<Option<SourceEvent>> {
+        let mut change = self.client.context().next_change();
+        if change.is_none() {
+            match self.client.poll(wait) {
+                None => {}
+                Some(Ok(message)) => {
+                    use rdkafka::Message as _;
+                    let (topic, partition) = (message.topic(), message.partition());
+                    return Err(Error::fatal(format!("a message of {topic}/{partition} went past its reader"))
+                        .hint("this is a defect of wasmill; nothing of it was acknowledged"));
+                }
+                Some(Err(error)) => client_error(error)?,
+            }
+            change = self.client.context().next_change();
+        }
+        change.map_or(Ok(None), |change| self.change(change))
+    }
+
+    fn identity(&mut self, topic_partition: &TopicPartition) -> Result<String> {
+        let id = self.topic_id(&topic_partition.topic)?;
+        Ok(if id.is_empty() { "without topic id".to_owned() } else { id })
+    }
+
+    fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        match self.config.start.clone() {
+            StartPosition::Earliest => positions::first(&self.client, topic_partitions),
+            StartPosition::Latest => positions::ends(&self.client, topic_partitions),
+            StartPosition::Timestamp(ms) => positions::at(&self.client, topic_partitions, ms),
+            StartPosition::Group => positions::committed(&self.client, topic_partitions, &self.config.group),
+            StartPosition::SparkCheckpoint(location) => self.from_spark(&location, topic_partitions),
+        }
+    }
+
+    fn ends(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
+        Ok(positions::ends(&self.client, topic_partitions)?.into_iter().map(Some).collect())
+    }
+
+    fn begin(&mut self, from: &[(TopicPartition, i64)], wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
+        if from.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut readers: Vec<Box<dyn PartitionReader>> = Vec::with_capacity(from.len());
+        for ((topic_partition, offset), wake) in from.iter().zip(wakes) {
+            if !self.ours.contains(topic_partition) {
+                return Err(Error::transient(format!("{topic_partition} is not ours any more")));
+            }
+            let queue = PartitionQueue::split(&self.client, topic_partition, Wake::clone(wake))
+                .ok_or_else(|| Error::fatal(format!("the Kafka client does not know {topic_partition}")))?;
+            let position = Arc::new(AtomicI64::new(*offset));
+            readers.push(Box::new(KafkaReader::new(topic_partition.clone(), queue, Arc::clone(&position))));
+            self.reading.insert(topic_partition.clone(), position);
+        }
+        let changed: Vec<_> = from.iter().map(|(topic_partition, _)| topic_partition.clone()).collect();
+        self.assign_changed(&changed)?;
+        Ok(readers)
+    }
+
+    fn release(&mut self, topic_partitions: &[TopicPartition]) -> Result<()> {
+        let answer_due = !self.leaving.is_empty();
+        for topic_partition in topic_partitions {
+            self.leaving.remove(topic_partition);
+            self.reading.remove(topic_partition);
+        }
+        match (answer_due, self.leaving.is_empty()) {
+            (true, true) => self.assign_anew(Answer::Revoke),
+            (true, false) => Ok(()),
+            (false, _) => self.assign_changed(topic_partitions),
+        }
+    }
+
+    fn acknowledge(&mut self, next: &[(TopicPartition, i64)]) -> Result<()> {
+        let (topic_partitions, next): (Vec<_>, Vec<_>) =
+            next.iter().filter(|(topic_partition, _)| self.ours.contains(topic_partition)).cloned().unzip();
+        if topic_partitions.is_empty() {
+            return Ok(());
+        }
+        let list = positions::list(&topic_partitions, |index| Offset::Offset(next[index]));
+        if let Err(error) = self.client.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "could not commit to the group; the next commit follows with the next checkpoint");
+        }
+        Ok(())
+    }
+
+    fn still_assigned(&mut self, topic_partition: &TopicPartition, next: i64) -> Option<bool> {
+        if !self.ours.contains(topic_partition) {
+            return Some(false);
+        }
+        let list = positions::list(std::slice::from_ref(topic_partition), |_| Offset::Offset(next));
+        match kafka_ffi::commit_and_wait(&self.client, &list, COMMIT_ANSWER)? {
+            Ok(()) => Some(true),
+            Err(
+                Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch,
+            ) => Some(false),
+            Err(code) => {
+                tracing::debug!(%topic_partition, ?code, "the group did not say whether we are still assigned");
+                None
+            }
+        }
+    }
+
+    fn lag(&self, topic_partition: &TopicPartition) -> Option<i64> {
+        let position = self.reading.get(topic_partition)?.load(Ordering::Relaxed);
+        kafka_ffi::known_end(&self.client, topic_partition).map(|end| (end - position).max(0))
+    }
+}
+
+impl Drop for KafkaSource {
+    /// Answers what is due and leaves the group, which takes as long as the coordinator takes to answer.
+    fn drop(&mut self) {
+        let group = self.client.context();
+        group.close();
+        let mut answers = Vec::new();
+        if !self.leaving.is_empty() {
+            answers.push(false);
+        }
+        while let Some(change) = group.next_change() {
+            answers.push(matches!(change, Change::Assign(_)));
+        }
+        for assigned in answers {
+            if let Err(error) = group.answer(&self.client, assigned) {
+                tracing::debug!(%error, "could not answer the group while closing");
+            }
+        }
+    }
+}
+
+/// How many topic partitions the topics have together; an error where a topic does not exist.
+fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
+    let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
+    let mut count = 0;
+    for topic in &config.topics {
+        let metadata = client.fetch_metadata(Some(topic), FIRST_ANSWER).map_err(|error| {
+            // The client says what went wrong in its queue only.
+            while client.poll(Duration::ZERO).is_some() {}
+            let what = format!("cannot reach Kafka at {} within {} s", config.brokers, FIRST_ANSWER.as_secs());
+            failure::asking(client.context(), &what, error)
+        })?;
+        for found in metadata.topics() {
+            if let Some(code) = found.error().map(Code::from) {
+                return Err(failure::of_code(code, format!("cannot read topic {topic} of {}", config.brokers))
+                    .because(KafkaError::MetadataFetch(code)));
+            }
+            count += found.partitions().len();
+        }
+    }
+    Ok(count)
+}
+
+/// The client refused its settings.
+fn refused(error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, _) => {
+            Error::config(format!("the Kafka client refuses the option {name}")).because(reason)
+        }
+        KafkaError::ClientCreation(reason) => Error::config("the Kafka client refuses its options").because(reason),
+        error => Error::fatal("cannot make a Kafka client").because(error),
+    }
+    .hint("see [source.kafka.options] in the pipeline file")
+}
+
+fn not_assigned(error: KafkaError) -> Error {
+    Error::fatal("the Kafka client refuses an assignment").because(error)
+}
+
+/// An error that belongs to no topic partition: most pass, because the client goes on trying.
+fn client_error(error: KafkaError) -> Result<()> {
+    let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+    let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            code,
+            Code::GroupAuthorizationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::InconsistentGroupProtocol
+                | Code::InvalidGroupId
+                | Code::InvalidSessionTimeout
+                | Code::UnsupportedVersion
+                | Code::UnsupportedAssignor
+                | Code::UnreleasedInstanceId
+                | Code::FencedInstanceId
+        );
+    if fatal {
+        return Err(failure::fatal(code, "the Kafka client cannot go on").because(error));
+    }
+    tracing::warn!(%error, "the Kafka client met an error, and goes on");
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What an error code of Kafka means for the caller.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::group::Group;
+use crate::error::{Error, ErrorKind};
+use crate::source::TopicPartition;
+use crate::source::kafka_ffi::Notice;
+
+/// How long to try, and who must act.
+fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::SSL
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownPartition
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::InvalidTopic
+        | Code::InvalidGroupId
+        | Code::InvalidConfig
+        | Code::InvalidSessionTimeout
+        | Code::InconsistentGroupProtocol
+        | Code::UnsupportedVersion
+        | Code::UnsupportedAssignor
+        | Code::UnreleasedInstanceId
+        | Code::FencedInstanceId
+        | Code::Fatal => ErrorKind::Fatal,
+        _ => ErrorKind::Transient,
+    }
+}
+
+fn what_to_do(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
+            "check security.protocol and the sasl.* settings under [source.kafka.options]"
+        }
+        Code::SSL => "check security.protocol and the ssl.* settings under [source.kafka.options]",
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
+            "check topics = [...] in [source.kafka]; topics are never created by reading"
+        }
+        Code::TopicAuthorizationFailed => "the user needs READ and DESCRIBE on the topic",
+        Code::GroupAuthorizationFailed => "the user needs READ on the group",
+        Code::InconsistentGroupProtocol => {
+            "all members of the group need the same group.protocol and partition.assignment.strategy"
+        }
+        Code::UnsupportedVersion => "the brokers do not know group.protocol = \"consumer\": leave it out",
+        Code::UnreleasedInstanceId | Code::FencedInstanceId => "each process needs a group.instance.id of its own",
+        _ => return None,
+    })
+}
+
+/// A question to the brokers failed.
+pub(super) fn asking(group: &Group, what: &str, error: KafkaError) -> Error {
+    let code = error.rdkafka_error_code();
+    let unreachable = matches!(
+        code,
+        Some(Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve) | None
+    );
+    // What the client met meanwhile says more than that the answer did not come.
+    match group.last_error().filter(|_| unreachable) {
+        Some((code, reason)) => of_code(code, format!("{what}: {reason}")).because(error),
+        None => of_code(code.unwrap_or(Code::Unknown), what.to_owned()).because(error),
+    }
+}
+
+/// An error of this code that does not pass.
+pub(super) fn fatal(code: Code, message: &str) -> Error {
+    let error = Error::fatal(message);
+    match what_to_do(code) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// An error of this code.
+pub(super) fn of_code(code: Code, message: String) -> Error {
+    let error = Error::new(kind_of(code), message);
+    match what_to_do(code) {
+        Some(hint) => error.hint(hint),
+        None if kind_of(code) == ErrorKind::Transient => error.hint("check brokers = \"...\" and the network"),
+        None => error,
+    }
+}
+
+/// What a notice in a topic partition's queue means: `None` for what passes by itself, because the client goes on.
+pub(super) fn of_notice(topic_partition: &TopicPartition, position: i64, notice: Notice) -> Option<Error> {
+    let Notice { code, text } = notice;
+    let error = match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::fatal(format!(
+            "offset {position} of {topic_partition} is not in Kafka: it has expired, or the topic was made anew"
+        ))
+        .hint(
+            "the events from there to the first that Kafka still has are lost: raise the topic's retention, and begin \
+             with a new checkpoint location and start = \"earliest\"",
+        ),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
+            Error::fatal(format!("{topic_partition} is not in Kafka any more"))
+                .hint("was the topic deleted? take it out of topics = [...], or begin with a new checkpoint location")
+        }
+        Code::TopicAuthorizationFailed => Error::fatal(format!("not allowed to read {topic_partition}"))
+            .hint("the user needs READ and DESCRIBE on the topic"),
+        Code::BadMessage | Code::InvalidMessage | Code::BadCompression => {
+            Error::fatal(format!("a message of {topic_partition} at or after offset {position} is damaged"))
+                .hint("read it with Kafka's own tools; a replica may hold it undamaged")
+        }
+        Code::UnsupportedFeature | Code::NotImplemented => {
+            Error::fatal(format!("{topic_partition} holds messages that this program cannot read"))
+                .hint("is it a codec that the program was built without?")
+        }
+        Code::LogTruncation => Error::fatal(format!("{topic_partition} was truncated before offset {position}"))
+            .hint("a broker without all messages became leader (unclean.leader.election.enable): what was lost there \
+                   may stand in the table"),
+        _ => {
+            tracing::warn!(%topic_partition, ?code, "{text}");
+            return None;
+        }
+    };
+    Some(error.because(text))
+}

@@ -1,0 +1,93 @@
+//! Reads one topic partition.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::failure;
+use crate::error::{Error, Result};
+use crate::source::kafka_ffi::{PartitionQueue, Pulled};
+use crate::source::{Messages, PartitionReader, Read, SourceBatch, TopicPartition};
+
+/// What was pulled and not handed out yet.
+enum Found {
+    Messages(Pulled),
+    End(i64),
+    Failed(Error),
+}
+
+/// Reads one topic partition.
+///
+/// Guarantee: offsets never go back. The client may deliver again what it delivered before (it does when a rebalance
+/// falls between two of its threads); that is dropped here.
+pub(super) struct KafkaReader {
+    topic_partition: TopicPartition,
+    queue: PartitionQueue,
+    /// The offset to pull next; the source reads it when it must assign anew.
+    position: Arc<AtomicI64>,
+    found: VecDeque<Found>,
+}
+
+impl KafkaReader {
+    pub(super) fn new(topic_partition: TopicPartition, queue: PartitionQueue, position: Arc<AtomicI64>) -> Self {
+        Self { topic_partition, queue, position, found: VecDeque::new() }
+    }
+
+    /// Sorts what was pulled into runs of messages and what stands between them.
+    fn sort(&mut self, mut pulled: Pulled) {
+        while let Some(at) = (0..pulled.len()).find(|index| pulled.notice(*index).is_some()) {
+            let mut rest = pulled.split_off(at);
+            self.messages(pulled);
+            let offset = rest.offset(0);
+            if let Some(notice) = rest.notice(0) {
+                let position = self.position.load(Ordering::Relaxed);
+                if notice.code != RDKafkaErrorCode::PartitionEOF {
+                    let error = failure::of_notice(&self.topic_partition, position, notice);
+                    self.found.extend(error.map(Found::Failed));
+                } else if offset >= position {
+                    self.position.store(offset, Ordering::Relaxed);
+                    self.found.push_back(Found::End(offset));
+                }
+            }
+            rest.drop_first(1);
+            pulled = rest;
+        }
+        self.messages(pulled);
+    }
+
+    fn messages(&mut self, mut pulled: Pulled) {
+        let position = self.position.load(Ordering::Relaxed);
+        let again = (0..pulled.len()).take_while(|index| pulled.offset(*index) < position).count();
+        if again > 0 {
+            pulled.drop_first(again);
+        }
+        if let Some(last) = pulled.len().checked_sub(1) {
+            self.position.store(pulled.offset(last) + 1, Ordering::Relaxed);
+            self.found.push_back(Found::Messages(pulled));
+        }
+    }
+}
+
+impl PartitionReader for KafkaReader {
+    fn read(&mut self, limit: usize) -> Result<Read> {
+        loop {
+            match self.found.pop_front() {
+                Some(Found::Messages(messages)) => {
+                    let next = messages.offset(messages.len() - 1) + 1;
+                    let topic_partition = self.topic_partition.clone();
+                    return Ok(Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next }));
+                }
+                Some(Found::End(next)) => return Ok(Read::End { next }),
+                Some(Found::Failed(error)) => return Err(error),
+                None => {}
+            }
+            let pulled = self.queue.pull(limit.max(1));
+            if pulled.is_empty() {
+                return Ok(Read::Empty);
+            }
+            self.sort(pulled);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The client's settings: what the protocol needs, what measurements showed, and what the user adds.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::config::KafkaConfig;
+
+/// Bytes of messages that all topic partitions together may hold ahead of their workers.
+const FETCHED_AHEAD: usize = 256 << 20;
+
+/// Bytes that one topic partition may hold ahead: more does not fetch faster (measured).
+const MOST_AHEAD: usize = 16 << 20;
+
+/// Less than this makes fetches so small that their cost shows.
+const LEAST_AHEAD: usize = 1 << 20;
+
+/// Bytes of one fetch for one topic partition.
+const FETCH: usize = 4 << 20;
+
+/// Settings that the protocol depends on. They are set last; the pipeline file may not name them.
+const FIXED: [(&str, &str); 7] = [
+    // The group's offsets are a hint: they are committed after a checkpoint.
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // A position that is gone must stop the topic partition, not move it.
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    ("enable.partition.eof", "true"),
+    ("check.crcs", "true"),
+    ("allow.auto.create.topics", "false"),
+];
+
+/// Whether assignments are changed by single topic partitions (`true`), or given up and given anew as a whole.
+pub(super) fn is_cooperative(config: &KafkaConfig) -> bool {
+    let strategy = config.options.get("partition.assignment.strategy");
+    is_by_broker(config) || strategy.is_none_or(|strategy| strategy.contains("cooperative"))
+}
+
+/// Whether the broker assigns (`group.protocol = "consumer"`), not a member of the group.
+fn is_by_broker(config: &KafkaConfig) -> bool {
+    config.options.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+}
+
+/// Settings of the client that belongs to the group. `topic_partitions`: how many there are, of which all may come to
+/// this process.
+pub(super) fn group_client(config: &KafkaConfig, topic_partitions: usize) -> ClientConfig {
+    let ahead = (FETCHED_AHEAD / topic_partitions.max(1)).clamp(LEAST_AHEAD, MOST_AHEAD);
+    let mut client = ClientConfig::new();
+    client.set("group.id", &config.group);
+    // Queues are split, so this counts for each topic partition; it can be set at creation only.
+    client.set("queued.max.messages.kbytes", (ahead >> 10).to_string());
+    client.set("fetch.message.max.bytes", ahead.min(FETCH).to_string());
+    // Once a queue is full, fetching pauses this long; by default for a second, which costs a factor of 13.
+    client.set("fetch.queue.backoff.ms", "5");
+    // The broker's own assignors know no strategy of the client, and the client refuses the setting then.
+    if !is_by_broker(config) {
+        client.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    with_options(client, config)
+}
+
+/// Settings of a client that only asks: it joins no group and reads nothing.
+pub(super) fn asking_client(config: &KafkaConfig) -> ClientConfig {
+    let mut client = with_options(ClientConfig::new(), config);
+    for name in ["group.instance.id", "group.protocol", "group.remote.assignor", "partition.assignment.strategy"] {
+        client.remove(name);
+    }
+    client
+}
+
+fn with_options(mut client: ClientConfig, config: &KafkaConfig) -> ClientConfig {
+    client.set_log_level(RDKafkaLogLevel::Info);
+    client.set("client.id", "wasmill");
+    for (name, value) in &config.options {
+        client.set(name, value);
+    }
+    client.set("bootstrap.servers", &config.brokers);
+    for (name, value) in FIXED {
+        client.set(name, value);
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StartPosition;
+
+    fn config(options: &[(&str, &str)]) -> KafkaConfig {
+        KafkaConfig {
+            brokers: "localhost:9092".into(),
+            topics: vec!["listen_events".into()],
+            group: "g".into(),
+            start: StartPosition::Earliest,
+            options: options.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn many_topic_partitions_share_the_memory() {
+        let cases = [(0, "16384", "4194304"), (32, "8192", "4194304"), (2000, "1024", "1048576")];
+        for (topic_partitions, kbytes, fetch) in cases {
+            let client = group_client(&config(&[]), topic_partitions);
+            assert_eq!(client.get("queued.max.messages.kbytes"), Some(kbytes), "{topic_partitions}");
+            assert_eq!(client.get("fetch.message.max.bytes"), Some(fetch), "{topic_partitions}");
+        }
+    }
+
+    #[test]
+    fn options_pass_but_never_over_what_the_protocol_needs() {
+        let options = [("client.id", "mine"), ("auto.offset.reset", "latest"), ("fetch.queue.backoff.ms", "7")];
+        let client = group_client(&config(&options), 4);
+        assert_eq!(client.get("client.id"), Some("mine"));
+        assert_eq!(client.get("fetch.queue.backoff.ms"), Some("7"));
+        assert_eq!(client.get("auto.offset.reset"), Some("error"));
+        assert_eq!(client.get("bootstrap.servers"), Some("localhost:9092"));
+    }
+
+    #[test]
+    fn assignments_are_incremental_unless_the_user_wants_an_eager_strategy() {
+        for (options, cooperative, strategy) in [
+            (&[][..], true, Some("cooperative-sticky")),
+            (&[("group.protocol", "consumer")][..], true, None),
+            (&[("partition.assignment.strategy", "range")][..], false, Some("range")),
+            (&[("group.protocol", "classic")][..], true, Some("cooperative-sticky")),
+        ] {
+            let config = config(options);
+            assert_eq!(is_cooperative(&config), cooperative, "{options:?}");
+            assert_eq!(group_client(&config, 4).get("partition.assignment.strategy"), strategy, "{options:?}");
+        }
+    }
+}
