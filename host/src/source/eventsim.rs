@@ -58,7 +58,8 @@ impl EventsimSource {
 
     /// How many of all events a topic partition has: the first ones have one more where they cannot be shared evenly.
     fn share(&self, partition: i32) -> u64 {
-        let (partition, all) = (u64::from(partition.unsigned_abs()), u64::from(self.config.topic_partitions.unsigned_abs()));
+        let (partition, all) =
+            (u64::from(partition.unsigned_abs()), u64::from(self.config.topic_partitions.unsigned_abs()));
         self.config.events / all + u64::from(partition < self.config.events % all)
     }
 }

@@ -23,9 +23,7 @@ use sha2::{Digest, Sha256};
 pub use self::lines::LONGEST_LINE;
 use self::lines::Lines;
 use self::standard_input::StandardInput;
-use super::{
-    Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
-};
+use super::{Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake};
 use crate::config::FileConfig;
 use crate::error::{Error, Result};
 

@@ -302,9 +302,9 @@ impl Source for KafkaSource {
         let list = positions::list(std::slice::from_ref(topic_partition), |_| Offset::Offset(next));
         match kafka_ffi::commit_and_wait(&self.client, &list, COMMIT_ANSWER)? {
             Ok(()) => Some(true),
-            Err(
-                Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch,
-            ) => Some(false),
+            Err(Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch) => {
+                Some(false)
+            }
             Err(code) => {
                 tracing::debug!(%topic_partition, ?code, "the group did not say whether we are still assigned");
                 None

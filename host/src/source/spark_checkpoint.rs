@@ -33,7 +33,8 @@ pub async fn read(checkpoint: &Location) -> Result<Offsets> {
     };
     let path = checkpoint.join(&format!("offsets/{batch}"));
     let bytes = checkpoint.storage.read(&path).await.map_err(|error| cannot_read(url, error))?;
-    let wrong = |why: String| Error::config(format!("cannot read the offsets of Spark's batch {batch} in {url}: {why}"));
+    let wrong =
+        |why: String| Error::config(format!("cannot read the offsets of Spark's batch {batch} in {url}: {why}"));
     let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
     let found = parse(text).map_err(wrong)?;
     tracing::info!(checkpoint = %url, batch, topic_partitions = found.len(), "read the offsets of a Spark checkpoint");
@@ -66,7 +67,8 @@ fn parse(text: &str) -> Result<Offsets, String> {
         let Ok(topics) = serde_json::from_str::<BTreeMap<String, BTreeMap<String, i64>>>(line) else { continue };
         for (topic, partitions) in topics {
             for (partition, offset) in partitions {
-                let partition = partition.parse().map_err(|_| format!("{topic} has a topic partition {partition:?}"))?;
+                let partition =
+                    partition.parse().map_err(|_| format!("{topic} has a topic partition {partition:?}"))?;
                 if offset < 0 {
                     return Err(format!("the offset of {topic}/{partition} is {offset}"));
                 }

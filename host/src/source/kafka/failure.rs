@@ -112,9 +112,10 @@ pub(super) fn of_notice(topic_partition: &TopicPartition, position: i64, notice:
             Error::fatal(format!("{topic_partition} holds messages that this program cannot read"))
                 .hint("is it a codec that the program was built without?")
         }
-        Code::LogTruncation => Error::fatal(format!("{topic_partition} was truncated before offset {position}"))
-            .hint("a broker without all messages became leader (unclean.leader.election.enable): what was lost there \
-                   may stand in the table"),
+        Code::LogTruncation => Error::fatal(format!("{topic_partition} was truncated before offset {position}")).hint(
+            "a broker without all messages became leader (unclean.leader.election.enable): what was lost there \
+                   may stand in the table",
+        ),
         _ => {
             tracing::warn!(%topic_partition, ?code, "{text}");
             return None;

@@ -35,12 +35,7 @@ pub(crate) struct Group {
 
 impl Group {
     pub(super) fn new(cooperative: bool) -> Self {
-        Self {
-            cooperative,
-            changes: Mutex::default(),
-            last_error: Mutex::default(),
-            closing: AtomicBool::new(false),
-        }
+        Self { cooperative, changes: Mutex::default(), last_error: Mutex::default(), closing: AtomicBool::new(false) }
     }
 
     /// The oldest change that was not taken yet.

@@ -46,8 +46,10 @@ pub(super) fn committed(client: &Client, topic_partitions: &[TopicPartition], gr
     let found = offsets(&answer)?;
     let of = |topic_partition: &TopicPartition| {
         found.get(topic_partition).copied().flatten().ok_or_else(|| {
-            Error::config(format!("group {group} has committed no offset for {topic_partition}, so it cannot start there"))
-                .hint("commit one with kafka-consumer-groups --reset-offsets, or write start = \"earliest\"")
+            Error::config(format!(
+                "group {group} has committed no offset for {topic_partition}, so it cannot start there"
+            ))
+            .hint("commit one with kafka-consumer-groups --reset-offsets, or write start = \"earliest\"")
         })
     };
     topic_partitions.iter().map(of).collect()
@@ -85,7 +87,9 @@ fn offsets(answer: &TopicPartitionList) -> Result<HashMap<TopicPartition, Option
         let topic_partition = TopicPartition::new(element.topic(), element.partition());
         if let Err(error) = element.error() {
             let code = error.rdkafka_error_code().unwrap_or(rdkafka::error::RDKafkaErrorCode::Unknown);
-            return Err(failure::of_code(code, format!("cannot ask Kafka for offsets of {topic_partition}")).because(error));
+            return Err(
+                failure::of_code(code, format!("cannot ask Kafka for offsets of {topic_partition}")).because(error)
+            );
         }
         let offset = match element.offset() {
             Offset::Offset(offset) => Some(offset),
