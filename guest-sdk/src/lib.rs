@@ -11,6 +11,7 @@ pub mod describe;
 mod kind;
 pub mod log;
 mod mask;
+mod memo;
 pub mod metrics;
 mod output;
 pub mod prelude;
@@ -29,6 +30,7 @@ pub use memchr::memmem;
 
 pub use kind::{Kind, Timestamp};
 pub use mask::Mask;
+pub use memo::Memo;
 pub use output::Outcome;
 pub use reads::Reads;
 pub use reasons::{ReasonText, Reasons};
