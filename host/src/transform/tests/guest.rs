@@ -1,0 +1,181 @@
+//! Guests in the text format: core modules whose memory holds what they will hand back, laid out by the canonical ABI.
+
+use std::path::Path;
+
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// Where the guest's prepared answers begin in its memory.
+const BASE: u32 = 1 << 16;
+
+/// The memory of a guest under construction.
+#[derive(Default)]
+pub(super) struct Memory(Vec<u8>);
+
+impl Memory {
+    /// Puts bytes at an address divisible by 8; gives the address.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> u32 {
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
+        let address = BASE + self.0.len() as u32;
+        self.0.extend_from_slice(bytes);
+        address
+    }
+
+    /// A list as a record holds it: address and count.
+    pub(super) fn list(&mut self, bytes: &[u8], count: usize) -> [u32; 2] {
+        [self.put(bytes), count as u32]
+    }
+
+    /// A list of 32-bit numbers.
+    pub(super) fn words(&mut self, words: &[u32]) -> [u32; 2] {
+        self.list(&bytes(words), words.len())
+    }
+
+    /// A string or a list of bytes.
+    pub(super) fn text(&mut self, text: impl AsRef<[u8]>) -> [u32; 2] {
+        let text = text.as_ref();
+        self.list(text, text.len())
+    }
+
+    /// `ok` of `record`, given as the record's words.
+    pub(super) fn ok(&mut self, record: &[u32]) -> u32 {
+        self.put(&bytes(&[&[0], record].concat()))
+    }
+
+    /// A descriptor: names read, (name, format, nullable) written, names dropped, codes of the reasons.
+    pub(super) fn descriptor(
+        &mut self,
+        reads: &[&str],
+        writes: &[(&str, &str, bool)],
+        drops: &[&str],
+        reasons: &[&str],
+    ) -> u32 {
+        let names = |memory: &mut Self, names: &[&str]| {
+            let names: Vec<u32> = names.iter().flat_map(|name| memory.text(name)).collect();
+            memory.list(&bytes(&names), names.len() / 2)
+        };
+        let reads = names(self, reads);
+        let mut fields = Vec::new();
+        for (name, format, nullable) in writes {
+            fields.extend(self.text(name));
+            fields.extend(self.text(format));
+            fields.push(u32::from(*nullable));
+        }
+        let writes = self.list(&bytes(&fields), writes.len());
+        let drops = names(self, drops);
+        let mut codes = Vec::new();
+        for code in reasons {
+            codes.extend(self.text(code));
+            codes.extend(self.text("a message"));
+        }
+        let reasons = self.list(&bytes(&codes), reasons.len());
+        self.ok(&[reads, writes, drops, reasons].concat())
+    }
+
+    /// An output: the selection's case and list, columns of nine words each (see [`column`]), rejected rows, reasons,
+    /// and the offsets and bytes of their texts.
+    pub(super) fn output(
+        &mut self,
+        keep: (u32, [u32; 2]),
+        columns: &[[u32; 9]],
+        rejects: (&[u32], &[u16]),
+        detail: Option<([u32; 2], [u32; 2])>,
+    ) -> u32 {
+        let columns = self.list(&bytes(&columns.concat()), columns.len());
+        let rows = self.words(rejects.0);
+        let reasons: Vec<u8> = rejects.1.iter().flat_map(|reason| reason.to_le_bytes()).collect();
+        let reasons = self.list(&reasons, rejects.1.len());
+        let detail = match detail {
+            Some((offsets, bytes)) => [1, offsets[0], offsets[1], bytes[0], bytes[1]],
+            None => [0; 5],
+        };
+        self.ok(&[&[keep.0], keep.1.as_slice(), &columns, &rows, &reasons, &detail].concat())
+    }
+}
+
+/// A column: the case of its values, up to five words of them, and its validity.
+#[allow(dead_code)]
+pub(super) fn column(case: u32, values: &[u32], validity: Option<[u32; 2]>) -> [u32; 9] {
+    let mut column = [0; 9];
+    column[0] = case;
+    column[1..=values.len()].copy_from_slice(values);
+    if let Some([address, count]) = validity {
+        column[6..].copy_from_slice(&[1, address, count]);
+    }
+    column
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// A guest: the bodies of its functions in the text format, each leaving an address, over `memory`.
+pub(super) struct Guest {
+    pub(super) memory: Memory,
+    pub(super) describe: String,
+    pub(super) start: String,
+    pub(super) process: String,
+    /// More module fields: imports come first in the text, so only those of no import.
+    pub(super) fields: String,
+    pub(super) imports: String,
+}
+
+impl Guest {
+    /// A guest that describes nothing and keeps everything.
+    pub(super) fn new() -> Self {
+        let mut memory = Memory::default();
+        let describe = memory.descriptor(&[], &[], &[], &[]);
+        let start = memory.put(&[0; 16]);
+        let process = memory.output((0, [0, 0]), &[], (&[], &[]), None);
+        Self {
+            memory,
+            describe: constant(describe),
+            start: constant(start),
+            process: constant(process),
+            fields: String::new(),
+            imports: String::new(),
+        }
+    }
+
+    /// The core module with its component type, as the SDK's builds have it.
+    pub(super) fn build(&self) -> Vec<u8> {
+        let mut module = wat::parse_str(self.text()).unwrap();
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_path(wit).unwrap();
+        let world = resolve.select_world(&[package], Some("transformer")).unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        module
+    }
+
+    fn text(&self) -> String {
+        let data: String = self.memory.0.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let Self { describe, start, process, fields, imports, .. } = self;
+        format!(
+            r#"(module
+              {imports}
+              (memory (export "memory") 16)
+              (global $free (mut i32) (i32.const 524288))
+              (data (i32.const {BASE}) "{data}")
+              {fields}
+              (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+              (func (export "wasmill:transform/transform@0.1.0#describe") (param i32 i32 i32 i32) (result i32)
+                {describe})
+              (func (export "wasmill:transform/transform@0.1.0#start") (param i32 i32 i32 i32) (result i32)
+                {start})
+              (func $process (export "wasmill:transform/transform@0.1.0#process")
+                (param $rows i32) (param $columns i32) (param i32) (result i32)
+                (global.set $free (i32.const 524288))
+                {process}))"#
+        )
+    }
+}
+
+/// The body of a function that answers with what lies at `address`.
+pub(super) fn constant(address: u32) -> String {
+    format!("(i32.const {address})")
+}
