@@ -8,6 +8,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod reason;
+pub mod pipeline;
 pub mod report;
 pub mod runtime;
 pub mod eventsim;

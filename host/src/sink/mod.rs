@@ -7,3 +7,5 @@ pub mod hive;
 pub mod hive_path;
 pub mod part_file;
 pub mod publish;
+pub mod range;
+pub mod stage;

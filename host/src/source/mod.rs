@@ -104,6 +104,38 @@ pub struct SourceBatch {
     pub next: i64,
 }
 
+impl SourceBatch {
+    /// The batch without messages before `offset`; `None` when nothing is left.
+    pub fn starting_at(self, offset: i64) -> Option<Self> {
+        let first = (0..self.messages.len()).position(|index| self.messages.get(index).offset >= offset)?;
+        if first == 0 {
+            return Some(self);
+        }
+        let messages = Box::new(Tail { messages: self.messages, first });
+        Some(Self { messages, ..self })
+    }
+}
+
+/// Messages without the first few.
+struct Tail {
+    messages: Box<dyn Messages>,
+    first: usize,
+}
+
+impl Messages for Tail {
+    fn len(&self) -> usize {
+        self.messages.len() - self.first
+    }
+
+    fn get(&self, index: usize) -> Message<'_> {
+        self.messages.get(self.first + index)
+    }
+
+    fn headers(&self, index: usize) -> Vec<Header> {
+        self.messages.headers(self.first + index)
+    }
+}
+
 /// What a reader found.
 pub enum Read {
     /// Messages. Never empty.

@@ -1,0 +1,205 @@
+//! One topic partition under one take-over: what its worker knows of it between two batches.
+//!
+//! A lane fills one range while the last one is being staged, committed and published. It never has two checkpoints in
+//! flight, because the take-over itself travels with the checkpoint and comes back with its outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crate::chain::{ChainError, ChainResult, TakeOver};
+use crate::checkpoint::RowCounts;
+use crate::error::{Error, Result};
+use crate::report::DeadLetterCause;
+use crate::runtime::Runtime;
+use crate::sink::range::{OpenRange, RangeContext, discard};
+use crate::source::{PartitionReader, TopicPartition, Wake};
+
+/// Why a lane ended.
+#[derive(Debug)]
+pub enum LaneEnd {
+    /// It was told to finish, and its last range is committed.
+    Finished,
+    /// It reached the end it was given (or its source's), and its last range is committed.
+    CaughtUp,
+    /// It was told to drop what is open.
+    Dropped,
+    /// Another take-over owns the chain, or the storage does not answer, or an operator is needed.
+    Chain(ChainError),
+    /// The source, a guest or the encoder failed.
+    Failed(Error),
+}
+
+/// A committed range, as the rest of the process hears of it.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Next offset to read.
+    pub next: i64,
+    /// What became of its messages.
+    pub rows: RowCounts,
+    /// Dead letters by cause.
+    pub causes: BTreeMap<DeadLetterCause, u64>,
+    /// Files published in the table.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a checkpoint's task sends back: whose, and how it went.
+pub(super) struct Completion {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) lane: u64,
+    pub(super) outcome: ChainResult<(Box<TakeOver>, Committed)>,
+}
+
+/// What a lane is given to start with.
+pub struct LaneStart {
+    /// The fenced chain.
+    pub take_over: Box<TakeOver>,
+    /// Reads from the fence's `next`.
+    pub reader: Box<dyn PartitionReader>,
+    /// Where the lane ends by itself.
+    pub until: Option<i64>,
+}
+
+/// Why no more is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    KeepOn,
+    Finish,
+    CatchUp,
+}
+
+pub(super) struct Lane {
+    pub(super) topic_partition: TopicPartition,
+    /// Told apart from earlier lanes of the same topic partition by this number.
+    pub(super) number: u64,
+    pub(super) reader: Box<dyn PartitionReader>,
+    /// `None` while a checkpoint is in flight.
+    take_over: Option<Box<TakeOver>>,
+    pub(super) context: Arc<RangeContext>,
+    pub(super) range: Option<OpenRange>,
+    /// Next offset to read; where the next range starts when none is open.
+    pub(super) next: i64,
+    range_start: i64,
+    until: Option<i64>,
+    goal: Goal,
+    /// The open range is to end, whatever its age and size.
+    due: bool,
+}
+
+impl Lane {
+    pub(super) fn new(number: u64, start: LaneStart, context: Arc<RangeContext>) -> Self {
+        let next = start.take_over.next;
+        let mut lane = Self {
+            topic_partition: context.topic_partition.clone(),
+            number,
+            reader: start.reader,
+            take_over: Some(start.take_over),
+            context,
+            range: None,
+            next,
+            range_start: next,
+            until: start.until,
+            goal: Goal::KeepOn,
+            due: false,
+        };
+        lane.reached(next);
+        lane
+    }
+
+    /// The open range, opened now if there is none.
+    pub(super) fn open(&mut self, now: Duration) -> &mut OpenRange {
+        let (context, start) = (&self.context, self.range_start);
+        self.range.get_or_insert_with(|| OpenRange::new(context, start, now))
+    }
+
+    /// Everything before `next` was put in or does not exist.
+    pub(super) fn reached(&mut self, next: i64) {
+        self.next = self.next.max(next);
+        if let Some(range) = &mut self.range {
+            range.next = self.next;
+        }
+        if self.goal == Goal::KeepOn && self.until.is_some_and(|until| self.next >= until) {
+            self.goal = Goal::CatchUp;
+        }
+    }
+
+    /// The source has no more.
+    pub(super) fn exhausted(&mut self) {
+        if self.goal == Goal::KeepOn {
+            self.goal = Goal::CatchUp;
+        }
+    }
+
+    /// No more is read; what is open will be committed.
+    pub(super) fn finish(&mut self) {
+        self.goal = Goal::Finish;
+    }
+
+    /// The open range ends as soon as the last one is committed.
+    pub(super) fn end_range(&mut self) {
+        self.due = self.range.is_some();
+    }
+
+    /// Whether more may be read now.
+    pub(super) fn wants_messages(&self) -> bool {
+        self.goal == Goal::KeepOn && !self.due
+    }
+
+    /// Whether a checkpoint can start now.
+    pub(super) fn can_checkpoint(&self) -> bool {
+        (self.due || self.goal != Goal::KeepOn) && self.range.is_some() && self.take_over.is_some()
+    }
+
+    /// How the lane ended, if nothing is open and nothing in flight any more.
+    pub(super) fn ended(&self) -> Option<LaneEnd> {
+        if self.range.is_some() || self.take_over.is_none() {
+            return None;
+        }
+        match self.goal {
+            Goal::KeepOn => None,
+            Goal::Finish => Some(LaneEnd::Finished),
+            Goal::CatchUp => Some(LaneEnd::CaughtUp),
+        }
+    }
+
+    /// Ends the open range and starts its checkpoint: stage, commit, publish, in the background.
+    pub(super) fn checkpoint(&mut self, runtime: &dyn Runtime, done: Sender<Completion>, wake: Wake) -> Result<()> {
+        let (Some(range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else { return Ok(()) };
+        self.due = false;
+        self.range_start = range.next;
+        let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
+        let mut committed = Committed { next: range.next, rows: range.rows, ..Committed::default() };
+        committed.causes.clone_from(&range.causes);
+        let closing = range.close()?;
+        committed.rows = closing.rows();
+        runtime.spawn(Box::pin(async move {
+            let storages = closing.storages();
+            let outcome = match closing.staged().await {
+                Err(error) => Err(ChainError::Storage(error)),
+                Ok(staged) => {
+                    committed.files = staged.files.len() as u64;
+                    committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
+                    let outcome = take_over.commit(staged.clone()).await;
+                    // A lost range can be named by no record that counts. After anything unclear it may be: hands off.
+                    if matches!(outcome, Err(ChainError::Lost(_))) {
+                        discard(&staged, &storages).await;
+                    }
+                    outcome
+                }
+            };
+            let outcome = outcome.map(|()| (take_over, committed));
+            // The worker is gone only when the process ends.
+            let _ = done.send(Completion { topic_partition, lane, outcome });
+            wake();
+        }));
+        Ok(())
+    }
+
+    /// The checkpoint in flight succeeded.
+    pub(super) fn committed(&mut self, take_over: Box<TakeOver>) {
+        self.take_over = Some(take_over);
+    }
+}

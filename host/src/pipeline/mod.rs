@@ -1,0 +1,235 @@
+//! The loop: source, decode, transforms, sink, checkpoint.
+//!
+//! ```text
+//!   Source ──► Membership ──────── start, finish, drop ───────► Worker (one thread each)
+//!     ▲            ▲                                              │ per lane: read, decode, transform, split, encode
+//!     │            └────────── committed, ended ──────────────────┤
+//!  acknowledge                                                    └─► tasks: stage, commit, publish (chain)
+//! ```
+//!
+//! [`membership`] decides what is ours and takes it over; [`worker`] moves events; [`lane`] is what a worker knows of one
+//! topic partition. All three are stepped: they never wait, never spawn a thread and never look at a clock of their own,
+//! so that the simulation can run them by the hundred thousand. The threads stand here, in [`run`].
+
+pub mod account;
+pub mod lane;
+pub mod membership;
+pub mod places;
+pub mod stages;
+pub mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use self::account::Account;
+use self::membership::{Membership, Step, WorkerHandle};
+use self::places::Places;
+use self::stages::Stages;
+use self::worker::{Worker, WorkerLimits};
+use crate::checkpoint::{DeploymentRecord, Protocol, Retention, TransformRecord};
+use crate::config::Config;
+use crate::decode::json::JsonDecoder;
+use crate::error::{Error, Result};
+use crate::report::{Ended, Progress, Summary, Usage};
+use crate::runtime::{Runtime, TokioRuntime};
+use crate::sink::hive::HivePartitioner;
+use crate::sink::part_file::PartFileOptions;
+use crate::sink::stage::Memory;
+use crate::source::{self, Wake};
+use crate::storage;
+use crate::transform::{TransformChain, TransformEngine};
+
+/// How long a thread sleeps when there is nothing to do and nobody wakes it.
+const NAP: Duration = Duration::from_millis(20);
+
+/// Open files of one process; beyond it the oldest range ends early.
+const OPEN_FILES: usize = 500;
+
+/// What `wasmill run` was asked for beyond the pipeline file.
+pub struct RunOptions {
+    /// End when every topic partition has reached the end that it had at the start.
+    pub until_caught_up: bool,
+    /// Where compiled modules are cached; `None`: compiled anew.
+    pub module_cache: Option<PathBuf>,
+    /// Set from outside to end the run: what is open is committed.
+    pub stop: Arc<AtomicBool>,
+    /// Counters for the user.
+    pub progress: Arc<Progress>,
+}
+
+/// Runs a pipeline until it ends or is stopped.
+pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
+    let (started, usage) = (Instant::now(), Usage::now());
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("storage").enable_all().build();
+    let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
+    let engine = TransformEngine::new(options.module_cache.as_deref())?;
+    let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
+    let parts = Parts::new(config, Arc::new(chain), runtime)?;
+    let source = source::open(&config.source, tokio.handle())?;
+    let (ended, account) = parts.run(config, source, options)?;
+    // Tasks that are still waiting for storage belong to dropped ranges.
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    Ok(summary(config, ended, account, started, usage))
+}
+
+fn summary(config: &Config, ended: Ended, account: Account, started: Instant, before: Usage) -> Summary {
+    let usage = Usage::now();
+    Summary {
+        pipeline: config.name.clone(),
+        ended,
+        topic_partitions: account.topic_partitions,
+        read: account.rows.messages,
+        written: account.rows.written,
+        filtered: account.rows.filtered,
+        dead_letters: account.dead_letters,
+        files: account.files,
+        bytes: account.bytes,
+        checkpoints: account.checkpoints,
+        stopped: account.stopped,
+        elapsed: started.elapsed(),
+        cpu: usage.cpu.saturating_sub(before.cpu),
+        peak_memory: usage.peak_memory,
+    }
+}
+
+/// The parts of a run that threads share.
+struct Parts {
+    chain: Arc<TransformChain>,
+    partitioner: HivePartitioner,
+    places: Places,
+    runtime: Arc<dyn Runtime>,
+}
+
+struct WorkerThread {
+    handle: WorkerHandle,
+    thread: JoinHandle<()>,
+}
+
+impl Parts {
+    fn new(config: &Config, chain: Arc<TransformChain>, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
+        let places = Places {
+            pipeline: config.name.clone(),
+            checkpoints: storage::open(&config.checkpoint.location)?,
+            table: storage::open(&config.table.location)?,
+            dead_letters: storage::open(&config.dead_letters)?,
+            protocol: Protocol::default(),
+            retention: Retention::default(),
+            runtime: Arc::clone(&runtime),
+            memory: Memory::new(config.limits.memory_budget),
+            deployment: deployment(&chain),
+            schema: partitioner.file_schema(),
+            options: PartFileOptions::new(config.table.compression, config.checkpoint.target_file_size),
+        };
+        Ok(Self { chain, partitioner, places, runtime })
+    }
+
+    fn run(self, config: &Config, source: Box<dyn source::Source>, options: &RunOptions) -> Result<(Ended, Account)> {
+        let (notices, heard) = channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for number in 0..config.limits.workers {
+            threads.push(self.spawn_worker(config, number, notices.clone(), Arc::clone(&over), options)?);
+        }
+        drop(notices);
+        let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
+        let wakes: Vec<Wake> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
+        let mut membership =
+            Membership::new(source, self.places, self.runtime, handles, heard, options.until_caught_up);
+        let result = drive(&mut membership, &joins, options, config.limits.shutdown);
+        over.store(true, Ordering::Release);
+        wakes.iter().for_each(|wake| wake());
+        for join in joins {
+            join.join().map_err(|_| Error::fatal("a worker thread panicked; this is a bug in wasmill"))?;
+        }
+        Ok((result?, std::mem::take(&mut membership.account)))
+    }
+
+    fn spawn_worker(
+        &self,
+        config: &Config,
+        number: usize,
+        notices: std::sync::mpsc::Sender<worker::Notice>,
+        over: Arc<AtomicBool>,
+        options: &RunOptions,
+    ) -> Result<WorkerThread> {
+        let (commands, obeyed) = channel();
+        // The thread's handle is known only once it runs; until then there is nothing to wake.
+        let (handle_sender, handle_receiver) = channel::<std::thread::Thread>();
+        let decoder = JsonDecoder::new(&config.schema);
+        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), 0)?;
+        let limits = WorkerLimits {
+            interval: config.checkpoint.interval,
+            target_file_size: config.checkpoint.target_file_size,
+            open_files: (OPEN_FILES / config.limits.workers.max(1)).max(1),
+            batch_rows: config.limits.batch_rows,
+        };
+        let (runtime, memory) = (Arc::clone(&self.runtime), Arc::clone(&self.places.memory));
+        let progress = Arc::clone(&options.progress);
+        let (wake_sender, wake_receiver) = channel::<Wake>();
+        let body = move || {
+            let _ = handle_sender.send(std::thread::current());
+            let Ok(wake) = wake_receiver.recv() else { return };
+            let mut worker = Worker::new(runtime, limits, stages, memory, progress, (obeyed, notices), wake);
+            while !over.load(Ordering::Acquire) {
+                if !worker.step() {
+                    std::thread::park_timeout(NAP);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(4 << 20).spawn(body);
+        let thread = thread.map_err(|error| Error::fatal("cannot start a worker thread").because(error))?;
+        let sleeper = handle_receiver.recv().map_err(|error| Error::fatal("a worker did not start").because(error))?;
+        let wake: Wake = Arc::new(move || sleeper.unpark());
+        let _ = wake_sender.send(Arc::clone(&wake));
+        Ok(WorkerThread { handle: WorkerHandle { commands, wake }, thread })
+    }
+}
+
+/// Steps the membership until the run ends.
+fn drive(
+    membership: &mut Membership,
+    workers: &[JoinHandle<()>],
+    options: &RunOptions,
+    shutdown: Duration,
+) -> Result<Ended> {
+    let mut give_up_at = None;
+    loop {
+        match membership.step(NAP)? {
+            Step::Ended(ended) => return Ok(ended),
+            Step::Busy | Step::Idle => {}
+        }
+        let progress = &options.progress;
+        progress.topic_partitions.store(membership.topic_partitions() as u64, Ordering::Relaxed);
+        progress.lag.store(membership.lag().unwrap_or(-1), Ordering::Relaxed);
+        if workers.iter().any(JoinHandle::is_finished) {
+            return Err(Error::fatal("a worker thread ended; this is a bug in wasmill"));
+        }
+        if options.stop.load(Ordering::Acquire) {
+            membership.stop();
+            let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + shutdown);
+            if Instant::now() >= give_up_at {
+                let message = format!("the last checkpoint was not finished within {shutdown:?}");
+                let hint = "nothing is lost: the range that was open is read again at the next start. A longer \
+                            `shutdown` under [limits] leaves it more time";
+                return Err(Error::transient(message).hint(hint));
+            }
+        }
+    }
+}
+
+/// The chain that the pipeline file fixes is deployment 0.
+fn deployment(chain: &TransformChain) -> DeploymentRecord {
+    let record = |transform: &crate::transform::LinkedTransform| TransformRecord {
+        name: transform.name.clone(),
+        version: transform.version.clone(),
+        sha256: transform.sha256.clone(),
+        settings_digest: transform.settings_digest.clone(),
+    };
+    DeploymentRecord { number: 0, transforms: chain.transforms().iter().map(record).collect() }
+}

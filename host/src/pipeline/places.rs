@@ -1,0 +1,84 @@
+//! Where the parts of a pipeline live and what they are made with: the same for all its topic partitions.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::chain::{Chain, TakeOver};
+use crate::checkpoint::{DeploymentRecord, Protocol, Retention};
+use crate::runtime::Runtime;
+use crate::sink::part_file::PartFileOptions;
+use crate::sink::range::RangeContext;
+use crate::sink::stage::{Memory, Staging};
+use crate::source::TopicPartition;
+use crate::storage::Location;
+
+/// What all topic partitions of a pipeline share.
+#[derive(Clone)]
+pub struct Places {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The checkpoints.
+    pub checkpoints: Location,
+    /// The table.
+    pub table: Location,
+    /// The dead letters' table.
+    pub dead_letters: Location,
+    /// The rules of the chain.
+    pub protocol: Protocol,
+    /// How much of the chain is kept.
+    pub retention: Retention,
+    /// Tasks, time and randomness.
+    pub runtime: Arc<dyn Runtime>,
+    /// The budget of all open files.
+    pub memory: Arc<Memory>,
+    /// Which transforms make the rows.
+    pub deployment: DeploymentRecord,
+    /// Schema of the table's files.
+    pub schema: SchemaRef,
+    /// How files are encoded.
+    pub options: PartFileOptions,
+}
+
+impl Places {
+    /// The chain of a topic partition whose topic has this identity.
+    pub(super) fn chain(&self, topic_partition: &TopicPartition, topic_identity: String) -> Arc<Chain> {
+        Arc::new(Chain {
+            topic_partition: topic_partition.clone(),
+            topic_identity,
+            pipeline: self.pipeline.clone(),
+            checkpoints: self.checkpoints.clone(),
+            table: self.table.clone(),
+            dead_letters: self.dead_letters.clone(),
+            protocol: self.protocol,
+            retention: self.retention,
+            runtime: Arc::clone(&self.runtime),
+        })
+    }
+
+    /// What the ranges of a take-over share.
+    pub(super) fn context(&self, take_over: &TakeOver) -> Arc<RangeContext> {
+        Arc::new(RangeContext {
+            topic_partition: take_over.chain().topic_partition.clone(),
+            pipeline: self.pipeline.clone(),
+            take_over: take_over.id,
+            deployment: self.deployment.clone(),
+            schema: Arc::clone(&self.schema),
+            options: self.options.clone(),
+            table: self.table.path.clone(),
+            staging: self.staging(take_over, &self.table),
+            dead_letters: self.dead_letters.path.clone(),
+            dead_letter_staging: self.staging(take_over, &self.dead_letters),
+        })
+    }
+
+    fn staging(&self, take_over: &TakeOver, table: &Location) -> Staging {
+        Staging {
+            storage: Arc::clone(&table.storage),
+            directory: take_over.staging(table),
+            runtime: Arc::clone(&self.runtime),
+            protocol: self.protocol,
+            memory: Arc::clone(&self.memory),
+        }
+    }
+}

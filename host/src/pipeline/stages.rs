@@ -1,0 +1,106 @@
+//! What one batch passes on its way: decode, transforms, hive partitions, open files.
+//!
+//! Every message of the batch ends in exactly one of: a row of the table (or several, where a transform makes many of
+//! one), a filtered row, a dead letter.
+
+use std::sync::Arc;
+
+use crate::decode::json::JsonDecoder;
+use crate::error::Result;
+use crate::sink::dead_letter::{DeadLetter, Stage};
+use crate::sink::hive::HivePartitioner;
+use crate::sink::range::OpenRange;
+use crate::source::SourceBatch;
+use crate::transform::{ChainInstance, TransformChain};
+
+/// The stages of one worker.
+pub struct Stages {
+    decoder: JsonDecoder,
+    chain: Arc<TransformChain>,
+    instance: ChainInstance,
+    partitioner: HivePartitioner,
+    deployment: u64,
+}
+
+/// Why a message is set aside, before its bytes are fetched.
+struct SetAside {
+    message: u32,
+    stage: Stage,
+    transform: Option<(String, String)>,
+    reason: String,
+    detail: String,
+}
+
+impl Stages {
+    /// Stages with instances of their own of every transform.
+    pub fn new(
+        decoder: JsonDecoder,
+        chain: Arc<TransformChain>,
+        partitioner: HivePartitioner,
+        deployment: u64,
+    ) -> Result<Self> {
+        let instance = chain.instantiate()?;
+        Ok(Self { decoder, chain, instance, partitioner, deployment })
+    }
+
+    /// Puts the messages of `batch` into `range`. An error means that none of them may be counted: the range is dropped.
+    pub(super) fn process(&mut self, batch: &SourceBatch, range: &mut OpenRange, now_ms: i64) -> Result<()> {
+        let decoded = self.decoder.decode(batch);
+        let mut aside: Vec<SetAside> = Vec::new();
+        for undecodable in &decoded.undecodable {
+            aside.push(SetAside {
+                message: undecodable.message,
+                stage: Stage::Decode,
+                transform: None,
+                reason: undecodable.reason.to_owned(),
+                detail: undecodable.detail.clone(),
+            });
+        }
+        let output = self.instance.process(&decoded, batch)?;
+        range.rows.filtered += output.filtered;
+        for rejected in output.rejected {
+            let transform = &self.chain.transforms()[rejected.transform];
+            aside.push(SetAside {
+                message: rejected.message,
+                stage: Stage::Transform,
+                transform: Some((transform.name.clone(), transform.version.clone())),
+                reason: rejected.reason,
+                detail: rejected.detail,
+            });
+        }
+        let split = self.partitioner.split(&output.rows, now_ms);
+        for (row, reason, detail) in split.rejected {
+            aside.push(SetAside {
+                message: output.messages[row as usize],
+                stage: Stage::Table,
+                transform: None,
+                reason: reason.to_owned(),
+                detail,
+            });
+        }
+        for piece in &split.pieces {
+            range.write(piece)?;
+        }
+        aside.into_iter().try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
+    }
+
+    fn dead_letter(&self, batch: &SourceBatch, aside: SetAside, now_ms: i64) -> DeadLetter {
+        let index = aside.message as usize;
+        let message = batch.messages.get(index);
+        DeadLetter {
+            topic: batch.topic_partition.topic.to_string(),
+            topic_partition: batch.topic_partition.partition,
+            offset: message.offset,
+            timestamp_ms: message.timestamp_ms,
+            key: message.key.map(<[u8]>::to_vec),
+            payload: message.payload.map(<[u8]>::to_vec),
+            headers: batch.messages.headers(index),
+            stage: aside.stage,
+            transform: aside.transform,
+            reason: aside.reason,
+            message: aside.detail,
+            deployment: self.deployment as i64,
+            recorded_at_ms: now_ms,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A worker: some topic partitions, one thread, no waiting for storage.
+//!
+//! [`Worker::step`] does a little of everything that can be done now and says whether there was anything. Who calls it,
+//! how often, and where it waits in between is not known here: a thread in production, the simulation in its tests.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use super::lane::{Committed, Completion, Lane, LaneEnd, LaneStart};
+use super::stages::Stages;
+use crate::error::Result;
+use crate::report::Progress;
+use crate::runtime::Runtime;
+use crate::sink::range::RangeContext;
+use crate::sink::stage::Memory;
+use crate::source::{Read, SourceBatch, TopicPartition, Wake};
+
+/// When ranges end, and how much is read at once.
+#[derive(Debug, Clone)]
+pub struct WorkerLimits {
+    /// A range ends at this age.
+    pub interval: Duration,
+    /// A range ends when one of its files reaches this size, in bytes.
+    pub target_file_size: u64,
+    /// The oldest range ends when the process has more files open.
+    pub open_files: usize,
+    /// Messages of one batch.
+    pub batch_rows: usize,
+}
+
+/// What a worker is told.
+pub enum Command {
+    /// Work on this topic partition.
+    Start(TopicPartition, LaneStart, Arc<RangeContext>),
+    /// Commit what is open, then end.
+    Finish(TopicPartition),
+    /// Drop what is open, and end.
+    Drop(TopicPartition),
+}
+
+/// What a worker reports.
+#[derive(Debug)]
+pub enum Notice {
+    /// A range is committed and published.
+    Committed(TopicPartition, Committed),
+    /// The lane is gone, and its reader with it.
+    Ended(TopicPartition, LaneEnd),
+}
+
+/// Some topic partitions and the stages that their events pass.
+pub struct Worker {
+    runtime: Arc<dyn Runtime>,
+    limits: WorkerLimits,
+    stages: Stages,
+    memory: Arc<Memory>,
+    progress: Arc<Progress>,
+    commands: Receiver<Command>,
+    notices: Sender<Notice>,
+    completions: Receiver<Completion>,
+    completed: Sender<Completion>,
+    wake: Wake,
+    lanes: VecDeque<Lane>,
+    started: u64,
+    open_files: usize,
+}
+
+impl Worker {
+    /// A worker without topic partitions. `wake` makes whoever calls [`Worker::step`] call it again soon.
+    pub fn new(
+        runtime: Arc<dyn Runtime>,
+        limits: WorkerLimits,
+        stages: Stages,
+        memory: Arc<Memory>,
+        progress: Arc<Progress>,
+        (commands, notices): (Receiver<Command>, Sender<Notice>),
+        wake: Wake,
+    ) -> Self {
+        let (completed, completions) = channel();
+        Self {
+            runtime,
+            limits,
+            stages,
+            memory,
+            progress,
+            commands,
+            notices,
+            completions,
+            completed,
+            wake,
+            lanes: VecDeque::new(),
+            started: 0,
+            open_files: 0,
+        }
+    }
+
+    /// Does what can be done now. `false`: nothing could.
+    pub fn step(&mut self) -> bool {
+        let mut busy = false;
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+            busy = true;
+        }
+        while let Ok(completion) = self.completions.try_recv() {
+            self.complete(completion);
+            busy = true;
+        }
+        // Each lane gets one batch in its turn, so that none starves.
+        for _ in 0..self.lanes.len() {
+            let Some(mut lane) = self.lanes.pop_front() else { break };
+            match self.advance(&mut lane) {
+                Ok(advanced) => busy |= advanced,
+                Err(error) => {
+                    self.end(lane, LaneEnd::Failed(error));
+                    busy = true;
+                    continue;
+                }
+            }
+            match lane.ended() {
+                Some(end) => {
+                    self.end(lane, end);
+                    busy = true;
+                }
+                None => self.lanes.push_back(lane),
+            }
+        }
+        self.relieve_memory();
+        busy
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Start(_, start, context) => {
+                self.started += 1;
+                self.lanes.push_back(Lane::new(self.started, start, context));
+            }
+            Command::Finish(topic_partition) => match self.lane(&topic_partition) {
+                Some(lane) => lane.finish(),
+                None => self.notify(Notice::Ended(topic_partition, LaneEnd::Finished)),
+            },
+            Command::Drop(topic_partition) => {
+                self.lanes.retain(|lane| lane.topic_partition != topic_partition);
+                self.count_open_files();
+                self.notify(Notice::Ended(topic_partition, LaneEnd::Dropped));
+            }
+        }
+    }
+
+    fn lane(&mut self, topic_partition: &TopicPartition) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.topic_partition == *topic_partition)
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let ours = |lane: &Lane| lane.topic_partition == completion.topic_partition && lane.number == completion.lane;
+        let Some(index) = self.lanes.iter().position(ours) else {
+            // The lane was dropped meanwhile; what was committed is committed all the same.
+            if let Ok((_, committed)) = completion.outcome {
+                self.notify(Notice::Committed(completion.topic_partition, committed));
+            }
+            return;
+        };
+        match completion.outcome {
+            Ok((take_over, committed)) => {
+                self.lanes[index].committed(take_over);
+                self.progress.checkpoints.fetch_add(1, Ordering::Relaxed);
+                self.notify(Notice::Committed(completion.topic_partition, committed));
+            }
+            Err(error) => {
+                if let Some(lane) = self.lanes.remove(index) {
+                    self.end(lane, LaneEnd::Chain(error));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, lane: Lane, end: LaneEnd) {
+        let topic_partition = lane.topic_partition.clone();
+        drop(lane);
+        self.count_open_files();
+        self.notify(Notice::Ended(topic_partition, end));
+    }
+
+    fn notify(&self, notice: Notice) {
+        // Nobody listens any more only when the process ends.
+        let _ = self.notices.send(notice);
+    }
+
+    /// Reads and processes at most one batch of a lane, and starts its checkpoint when it is time.
+    fn advance(&mut self, lane: &mut Lane) -> Result<bool> {
+        let mut busy = false;
+        if lane.wants_messages() && !self.memory.is_storage_behind() {
+            busy = match lane.reader.read(self.limits.batch_rows)? {
+                Read::Batch(batch) => {
+                    self.process(lane, batch)?;
+                    true
+                }
+                Read::Empty => false,
+                Read::End { next } => {
+                    lane.reached(next);
+                    true
+                }
+                Read::Finished { next } => {
+                    lane.reached(next);
+                    lane.exhausted();
+                    true
+                }
+            };
+        }
+        self.end_range_when_due(lane);
+        if lane.can_checkpoint() {
+            lane.checkpoint(self.runtime.as_ref(), self.completed.clone(), Arc::clone(&self.wake))?;
+            self.count_open_files();
+            busy = true;
+        }
+        Ok(busy)
+    }
+
+    fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
+        // What was put in already is not put in again, should a source deliver it twice.
+        let Some(batch) = batch.starting_at(lane.next) else { return Ok(()) };
+        let (next, messages) = (batch.next, batch.messages.len() as u64);
+        let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
+        let range = lane.open(self.runtime.elapsed());
+        let before = range.rows;
+        self.stages.process(&batch, range, self.runtime.now_ms())?;
+        range.rows.messages += messages;
+        let after = range.rows;
+        self.open_files += range.open_files() - open_before;
+        lane.reached(next);
+        let progress = &self.progress;
+        progress.read.fetch_add(messages, Ordering::Relaxed);
+        progress.written.fetch_add(after.written - before.written, Ordering::Relaxed);
+        progress.filtered.fetch_add(after.filtered - before.filtered, Ordering::Relaxed);
+        progress.dead_lettered.fetch_add(after.dead_lettered - before.dead_lettered, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn end_range_when_due(&self, lane: &mut Lane) {
+        let Some(range) = &lane.range else { return };
+        let age = self.runtime.elapsed().saturating_sub(range.opened);
+        let full = range.largest_file_bytes() as u64 >= self.limits.target_file_size;
+        if age >= self.limits.interval || full || range.open_files() > self.limits.open_files {
+            lane.end_range();
+        }
+    }
+
+    /// Keeps the process within its budget: first row groups are ended early, largest first; what is still too much
+    /// ends the range that holds most.
+    fn relieve_memory(&mut self) {
+        if self.open_files > self.limits.open_files
+            && let Some(oldest) = self.lanes.iter_mut().filter(|lane| lane.range.is_some()).min_by_key(|lane| {
+                lane.range.as_ref().map(|range| range.opened)
+            })
+        {
+            oldest.end_range();
+        }
+        if !self.memory.is_over() {
+            return;
+        }
+        let held = |lane: &Lane| lane.range.as_ref().map_or(0, |range| range.memory_bytes());
+        let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else { return };
+        let Some(range) = &mut largest.range else { return };
+        let before = range.memory_bytes();
+        let mean = before / range.open_files().max(1);
+        if let Err(error) = range.flush(mean) {
+            tracing::warn!(%error, "ending row groups early failed");
+        }
+        if range.memory_bytes() > before - before / 4 {
+            largest.end_range();
+        }
+    }
+
+    fn count_open_files(&mut self) {
+        let open = |lane: &Lane| lane.range.as_ref().map_or(0, |range| range.open_files());
+        self.open_files = self.lanes.iter().map(open).sum();
+    }
+}

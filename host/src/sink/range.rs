@@ -1,0 +1,357 @@
+//! The open files of one range of one topic partition, from the first row to the staged range.
+//!
+//! One offset range falls into several hive partitions and into the dead letters; all its files end with it, so that
+//! one record names them all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use futures::future::try_join_all;
+
+use super::dead_letter::{self, DeadLetter};
+use super::hive::Piece;
+use super::part_file::{PartFile, PartFileOptions};
+use super::stage::{Memory, StagedFile, Staging, Upload};
+use crate::chain::StagedRange;
+use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, target_name};
+use crate::error::Result;
+use crate::report::DeadLetterCause;
+use crate::source::TopicPartition;
+use crate::storage::{Storage, StorageResult};
+
+/// Dead letters that are collected before they are encoded.
+const DEAD_LETTERS_AT_ONCE: usize = 256;
+
+/// What all ranges of one take-over share.
+pub struct RangeContext {
+    /// Whose range it is.
+    pub topic_partition: TopicPartition,
+    /// The pipeline's name, for the footers.
+    pub pipeline: String,
+    /// The take-over, for the footers.
+    pub take_over: Id,
+    /// Which transforms make the rows.
+    pub deployment: DeploymentRecord,
+    /// Schema of the table's files.
+    pub schema: SchemaRef,
+    /// How files are encoded.
+    pub options: PartFileOptions,
+    /// The table's directory.
+    pub table: String,
+    /// Where the table's files are staged.
+    pub staging: Staging,
+    /// The dead letters' directory.
+    pub dead_letters: String,
+    /// Where the dead letters' files are staged.
+    pub dead_letter_staging: Staging,
+}
+
+struct OpenFile {
+    part: PartFile,
+    upload: Upload,
+    memory: usize,
+    rows: u64,
+    min_event_time_us: Option<i64>,
+    max_event_time_us: Option<i64>,
+}
+
+/// A range that is being filled.
+pub struct OpenRange {
+    context: Arc<RangeContext>,
+    memory: Arc<Memory>,
+    start: i64,
+    /// Next offset to read after what was put in.
+    pub next: i64,
+    /// When its first message arrived, by the runtime's clock.
+    pub opened: Duration,
+    /// What became of its messages so far.
+    pub rows: RowCounts,
+    /// Dead letters by cause.
+    pub causes: BTreeMap<DeadLetterCause, u64>,
+    files: HashMap<Arc<str>, OpenFile>,
+    dead_letter_files: HashMap<Arc<str>, OpenFile>,
+    waiting_dead_letters: Vec<DeadLetter>,
+    largest_file: usize,
+}
+
+impl OpenRange {
+    /// An empty range that starts at `start`.
+    pub fn new(context: &Arc<RangeContext>, start: i64, now: Duration) -> Self {
+        Self {
+            context: Arc::clone(context),
+            memory: Arc::clone(&context.staging.memory),
+            start,
+            next: start,
+            opened: now,
+            rows: RowCounts::default(),
+            causes: BTreeMap::new(),
+            files: HashMap::new(),
+            dead_letter_files: HashMap::new(),
+            waiting_dead_letters: Vec::new(),
+            largest_file: 0,
+        }
+    }
+
+    /// Appends rows of one hive partition.
+    pub fn write(&mut self, piece: &Piece) -> Result<()> {
+        let file = match self.files.get_mut(&piece.hive_partition) {
+            Some(file) => file,
+            None => {
+                let file = OpenFile::new(&self.context.schema, &self.context.options, &self.context.staging)?;
+                self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
+            }
+        };
+        file.write(&piece.rows, &self.memory)?;
+        file.min_event_time_us = least(file.min_event_time_us, piece.min_event_time_us);
+        file.max_event_time_us = file.max_event_time_us.max(piece.max_event_time_us);
+        self.rows.written += piece.rows.num_rows() as u64;
+        self.largest_file = self.largest_file.max(file.part.size_bytes());
+        Ok(())
+    }
+
+    /// Sets a dead letter aside.
+    pub fn set_aside(&mut self, dead_letter: DeadLetter) -> Result<()> {
+        let transform = dead_letter.transform.as_ref().map(|(name, _)| name.clone());
+        let cause = DeadLetterCause { transform, reason: dead_letter.reason.clone() };
+        *self.causes.entry(cause).or_default() += 1;
+        self.rows.dead_lettered += 1;
+        self.waiting_dead_letters.push(dead_letter);
+        if self.waiting_dead_letters.len() >= DEAD_LETTERS_AT_ONCE { self.encode_dead_letters() } else { Ok(()) }
+    }
+
+    fn encode_dead_letters(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting_dead_letters);
+        let mut by_day: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
+        for dead_letter in waiting {
+            by_day.entry(dead_letter::hive_partition(dead_letter.recorded_at_ms)).or_default().push(dead_letter);
+        }
+        for (day, dead_letters) in by_day {
+            let day: Arc<str> = day.into();
+            let file = match self.dead_letter_files.get_mut(&day) {
+                Some(file) => file,
+                None => {
+                    let schema = dead_letter::schema();
+                    let file = OpenFile::new(&schema, &self.context.options, &self.context.dead_letter_staging)?;
+                    self.dead_letter_files.entry(day).or_insert(file)
+                }
+            };
+            file.write(&dead_letter::to_batch(&dead_letters), &self.memory)?;
+            self.largest_file = self.largest_file.max(file.part.size_bytes());
+        }
+        Ok(())
+    }
+
+    /// Files that are open.
+    pub fn open_files(&self) -> usize {
+        self.files.len() + self.dead_letter_files.len()
+    }
+
+    /// Size so far of its largest file, in bytes.
+    pub fn largest_file_bytes(&self) -> usize {
+        self.largest_file
+    }
+
+    /// Bytes that its encoders hold.
+    pub fn memory_bytes(&self) -> usize {
+        self.all_files().map(|file| file.memory).sum()
+    }
+
+    fn all_files(&self) -> impl Iterator<Item = &OpenFile> {
+        self.files.values().chain(self.dead_letter_files.values())
+    }
+
+    /// Ends the row group of every file that holds at least `least` bytes, which frees what they hold.
+    pub fn flush(&mut self, least: usize) -> Result<()> {
+        for file in self.files.values_mut().chain(self.dead_letter_files.values_mut()) {
+            if file.memory >= least {
+                file.flush(&self.memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the range: encodes the footers and hands the last bytes over. What remains is only waiting for storage.
+    pub fn close(mut self) -> Result<ClosingRange> {
+        self.encode_dead_letters()?;
+        let files = std::mem::take(&mut self.files);
+        let dead_letter_files = std::mem::take(&mut self.dead_letter_files);
+        let max_event_time_us = files.values().filter_map(|file| file.max_event_time_us).max();
+        Ok(ClosingRange {
+            files: self.close_files(files, &self.context.table)?,
+            dead_letter_files: self.close_files(dead_letter_files, &self.context.dead_letters)?,
+            start: self.start,
+            next: self.next,
+            rows: self.rows,
+            deployment: self.context.deployment.clone(),
+            max_event_time_us,
+            storage: Arc::clone(&self.context.staging.storage),
+            dead_letter_storage: Arc::clone(&self.context.dead_letter_staging.storage),
+        })
+    }
+
+    fn close_files(&self, files: HashMap<Arc<str>, OpenFile>, table: &str) -> Result<Vec<ClosingFile>> {
+        let mut files: Vec<_> = files.into_iter().collect();
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let of = files.len();
+        let close = |(number, (hive_partition, file)): (usize, (Arc<str>, OpenFile))| {
+            let name = target_name(&self.context.topic_partition, self.start, number);
+            let target = if hive_partition.is_empty() {
+                format!("{table}/{name}")
+            } else {
+                format!("{table}/{hive_partition}/{name}")
+            };
+            self.memory.encoder_changed(file.memory, 0);
+            let tail = file.part.finish(&self.footer(number, of))?;
+            file.upload.send(tail.bytes);
+            let (min, max) = (file.min_event_time_us, file.max_event_time_us);
+            Ok(ClosingFile { upload: file.upload, target, rows: file.rows, bytes: tail.length, min, max })
+        };
+        files.into_iter().enumerate().map(close).collect()
+    }
+
+    /// What every file says of where it comes from.
+    fn footer(&self, number: usize, of: usize) -> Vec<(String, String)> {
+        let context = &self.context;
+        let transforms: Vec<String> =
+            context.deployment.transforms.iter().map(|t| format!("{}@{}", t.name, t.version)).collect();
+        let pairs = [
+            ("pipeline", context.pipeline.clone()),
+            ("topic", context.topic_partition.topic.to_string()),
+            ("topic_partition", context.topic_partition.partition.to_string()),
+            ("start", self.start.to_string()),
+            ("next", self.next.to_string()),
+            ("file", number.to_string()),
+            ("files", of.to_string()),
+            ("deployment", context.deployment.number.to_string()),
+            ("transforms", transforms.join(",")),
+            ("take_over", context.take_over.to_string()),
+        ];
+        pairs.into_iter().map(|(key, value)| (format!("wasmill.{key}"), value)).collect()
+    }
+}
+
+impl Drop for OpenRange {
+    /// A dropped range gives its memory back; its uploads abandon their files by themselves.
+    fn drop(&mut self) {
+        let held = self.memory_bytes();
+        self.memory.encoder_changed(held, 0);
+    }
+}
+
+impl OpenFile {
+    fn new(schema: &SchemaRef, options: &PartFileOptions, staging: &Staging) -> Result<Self> {
+        Ok(Self {
+            part: PartFile::new(Arc::clone(schema), options)?,
+            upload: Upload::start(staging),
+            memory: 0,
+            rows: 0,
+            min_event_time_us: None,
+            max_event_time_us: None,
+        })
+    }
+
+    fn write(&mut self, rows: &arrow::array::RecordBatch, memory: &Memory) -> Result<()> {
+        self.part.write(rows)?;
+        self.rows += rows.num_rows() as u64;
+        self.ship(memory);
+        Ok(())
+    }
+
+    fn flush(&mut self, memory: &Memory) -> Result<()> {
+        self.part.flush_row_group()?;
+        self.ship(memory);
+        Ok(())
+    }
+
+    fn ship(&mut self, memory: &Memory) {
+        if let Some(bytes) = self.part.take_encoded() {
+            self.upload.send(bytes);
+        }
+        let now = self.part.memory_bytes();
+        memory.encoder_changed(self.memory, now);
+        self.memory = now;
+    }
+}
+
+fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+struct ClosingFile {
+    upload: Upload,
+    target: String,
+    rows: u64,
+    bytes: u64,
+    min: Option<i64>,
+    max: Option<i64>,
+}
+
+impl ClosingFile {
+    async fn staged(self) -> StorageResult<FileRecord> {
+        let StagedFile { path, bytes } = self.upload.finish().await?;
+        debug_assert_eq!(bytes, self.bytes);
+        Ok(FileRecord {
+            staged: path,
+            target: self.target,
+            rows: self.rows,
+            bytes,
+            min_event_time_us: self.min,
+            max_event_time_us: self.max,
+        })
+    }
+}
+
+/// A range that was ended and waits for storage.
+pub struct ClosingRange {
+    files: Vec<ClosingFile>,
+    dead_letter_files: Vec<ClosingFile>,
+    start: i64,
+    next: i64,
+    rows: RowCounts,
+    deployment: DeploymentRecord,
+    max_event_time_us: Option<i64>,
+    storage: Arc<dyn Storage>,
+    dead_letter_storage: Arc<dyn Storage>,
+}
+
+impl ClosingRange {
+    /// Waits until all files are staged.
+    pub async fn staged(self) -> StorageResult<StagedRange> {
+        let files = try_join_all(self.files.into_iter().map(ClosingFile::staged));
+        let dead_letter_files = try_join_all(self.dead_letter_files.into_iter().map(ClosingFile::staged));
+        let (files, dead_letter_files) = futures::future::try_join(files, dead_letter_files).await?;
+        Ok(StagedRange {
+            start: self.start,
+            next: self.next,
+            rows: self.rows,
+            files,
+            dead_letter_files,
+            deployment: self.deployment,
+            max_event_time_us: self.max_event_time_us,
+        })
+    }
+
+    /// What became of its messages.
+    pub fn rows(&self) -> RowCounts {
+        self.rows
+    }
+
+    /// The storages of the table and of the dead letters.
+    pub fn storages(&self) -> (Arc<dyn Storage>, Arc<dyn Storage>) {
+        (Arc::clone(&self.storage), Arc::clone(&self.dead_letter_storage))
+    }
+}
+
+/// Deletes the staged files of a range that no record can name. Best effort: a sweep finds the rest.
+pub async fn discard(range: &StagedRange, storages: &(Arc<dyn Storage>, Arc<dyn Storage>)) {
+    for (storage, files) in [(&storages.0, &range.files), (&storages.1, &range.dead_letter_files)] {
+        for file in files {
+            let _ = storage.delete(&file.staged).await;
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Staging: shipping the encoded bytes of a part file to storage while it is still being filled.
+//!
+//! A worker hands over bytes and never waits; a task writes them in order and closes the file in the end. A staged file
+//! is known to nobody before a record names it, so a failure here costs only the open range, which is read again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+
+use crate::checkpoint::{Id, Protocol};
+use crate::runtime::Runtime;
+use crate::storage::{FileWriter, Storage, StorageError, StorageErrorKind, StorageResult};
+
+/// How often a file is created under a new name after an unclear answer.
+const TRIES: u32 = 5;
+
+/// Bytes that all open files of the process hold: one budget for all of them.
+#[derive(Debug)]
+pub struct Memory {
+    budget: usize,
+    encoding: AtomicUsize,
+    shipping: AtomicUsize,
+}
+
+impl Memory {
+    /// A budget of `budget` bytes, nothing of it used.
+    pub fn new(budget: usize) -> Arc<Self> {
+        Arc::new(Self { budget, encoding: AtomicUsize::new(0), shipping: AtomicUsize::new(0) })
+    }
+
+    /// Counts what an encoder held before and holds now.
+    pub fn encoder_changed(&self, before: usize, after: usize) {
+        if after >= before {
+            self.encoding.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.encoding.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether open files hold more than their budget.
+    pub fn is_over(&self) -> bool {
+        self.used() > self.budget
+    }
+
+    /// Whether storage is so far behind that reading on would only fill memory.
+    pub fn is_storage_behind(&self) -> bool {
+        self.shipping.load(Ordering::Relaxed) > self.budget / 2
+    }
+
+    /// Bytes held now.
+    pub fn used(&self) -> usize {
+        self.encoding.load(Ordering::Relaxed) + self.shipping.load(Ordering::Relaxed)
+    }
+}
+
+/// A file that was closed in a staging directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedFile {
+    /// Its absolute path.
+    pub path: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Where and how uploads are staged.
+#[derive(Clone)]
+pub struct Staging {
+    /// The table's storage.
+    pub storage: Arc<dyn Storage>,
+    /// The take-over's staging directory on it.
+    pub directory: String,
+    /// Tasks, time and randomness.
+    pub runtime: Arc<dyn Runtime>,
+    /// The rules.
+    pub protocol: Protocol,
+    /// The budget that queued bytes count against.
+    pub memory: Arc<Memory>,
+}
+
+enum Part {
+    Bytes(Bytes),
+    End,
+}
+
+/// A file on its way to storage. Dropping it abandons the file.
+pub struct Upload {
+    parts: mpsc::UnboundedSender<Part>,
+    staged: oneshot::Receiver<StorageResult<StagedFile>>,
+    memory: Arc<Memory>,
+}
+
+impl Upload {
+    /// Starts the task that writes a new file into `staging`.
+    pub fn start(staging: &Staging) -> Self {
+        let (parts, receiver) = mpsc::unbounded();
+        let (answer, staged) = oneshot::channel();
+        let task = Task { staging: staging.clone(), parts: receiver };
+        staging.runtime.spawn(Box::pin(async move {
+            // Nobody waits any more when the range was dropped meanwhile.
+            let _ = answer.send(task.run().await);
+        }));
+        Self { parts, staged, memory: Arc::clone(&staging.memory) }
+    }
+
+    /// Hands bytes over, to be written after all earlier ones.
+    pub fn send(&self, bytes: Bytes) {
+        self.memory.shipping.fetch_add(bytes.len(), Ordering::Relaxed);
+        let length = bytes.len();
+        if self.parts.unbounded_send(Part::Bytes(bytes)).is_err() {
+            // The task has failed already; `finish` says why.
+            self.memory.shipping.fetch_sub(length, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the file once all bytes are written.
+    pub async fn finish(self) -> StorageResult<StagedFile> {
+        let _ = self.parts.unbounded_send(Part::End);
+        let gone = || StorageError::new(StorageErrorKind::Unknown, "stage", "a file whose upload was cancelled");
+        self.staged.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+struct Task {
+    staging: Staging,
+    parts: mpsc::UnboundedReceiver<Part>,
+}
+
+impl Task {
+    async fn run(mut self) -> StorageResult<StagedFile> {
+        let mut file: Option<(String, Box<dyn FileWriter>)> = None;
+        let mut written = 0;
+        while let Some(part) = self.parts.next().await {
+            let (path, writer) = match &mut file {
+                Some(file) => (&file.0, &mut file.1),
+                none => {
+                    let file = none.insert(self.create().await?);
+                    (&file.0, &mut file.1)
+                }
+            };
+            match part {
+                Part::Bytes(bytes) => {
+                    let length = bytes.len();
+                    let result = writer.write(bytes).await;
+                    self.staging.memory.shipping.fetch_sub(length, Ordering::Relaxed);
+                    result?;
+                    written += length as u64;
+                }
+                Part::End => {
+                    writer.close().await?;
+                    return Ok(StagedFile { path: path.clone(), bytes: written });
+                }
+            }
+        }
+        // The range was dropped: the file can never be named by a record. What cannot be deleted now is swept later.
+        if let Some((path, writer)) = file {
+            drop(writer);
+            let _ = self.staging.storage.delete(&path).await;
+        }
+        Err(StorageError::new(StorageErrorKind::Unknown, "stage", &self.staging.directory))
+    }
+
+    /// Creates the file. A name whose create was not a clean success is abandoned: the create may land late and would
+    /// then empty a file that was written under the same name meanwhile.
+    async fn create(&self) -> StorageResult<(String, Box<dyn FileWriter>)> {
+        let name = || format!("{}/{}.staged", self.staging.directory, Id(self.staging.runtime.random()));
+        let mut path = name();
+        let mut tries = 0;
+        loop {
+            match self.staging.storage.create(&path).await {
+                Ok(writer) => return Ok((path, writer)),
+                Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
+                    self.staging.runtime.sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
+                    tries += 1;
+                    if self.staging.protocol.abandon_unclear_creates {
+                        path = name();
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Task {
+    /// Bytes that nobody will write any more do not count.
+    fn drop(&mut self) {
+        self.parts.close();
+        while let Ok(Some(part)) = self.parts.try_next() {
+            if let Part::Bytes(bytes) = part {
+                self.staging.memory.shipping.fetch_sub(bytes.len(), Ordering::Relaxed);
+            }
+        }
+    }
+}
