@@ -159,8 +159,6 @@ impl Parts {
         options: &RunOptions,
     ) -> Result<WorkerThread> {
         let (commands, obeyed) = channel();
-        // The thread's handle is known only once it runs; until then there is nothing to wake.
-        let (handle_sender, handle_receiver) = channel::<std::thread::Thread>();
         let decoder = JsonDecoder::new(&config.schema);
         let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), 0)?;
         let limits = WorkerLimits {
@@ -171,9 +169,9 @@ impl Parts {
         };
         let (runtime, memory) = (Arc::clone(&self.runtime), Arc::clone(&self.places.memory));
         let progress = Arc::clone(&options.progress);
+        // A thread can be woken only once it exists, so it is told afterwards how.
         let (wake_sender, wake_receiver) = channel::<Wake>();
         let body = move || {
-            let _ = handle_sender.send(std::thread::current());
             let Ok(wake) = wake_receiver.recv() else { return };
             let mut worker = Worker::new(runtime, limits, stages, memory, progress, (obeyed, notices), wake);
             while !over.load(Ordering::Acquire) {
@@ -184,7 +182,7 @@ impl Parts {
         };
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(4 << 20).spawn(body);
         let thread = thread.map_err(|error| Error::fatal("cannot start a worker thread").because(error))?;
-        let sleeper = handle_receiver.recv().map_err(|error| Error::fatal("a worker did not start").because(error))?;
+        let sleeper = thread.thread().clone();
         let wake: Wake = Arc::new(move || sleeper.unpark());
         let _ = wake_sender.send(Arc::clone(&wake));
         Ok(WorkerThread { handle: WorkerHandle { commands, wake }, thread })

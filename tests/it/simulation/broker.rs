@@ -1,0 +1,264 @@
+//! An in-memory broker: topic partitions with gaps in their offsets, one group of hosts, rebalances at any moment,
+//! members that are cut off and go on reading all the same, redelivery.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmill::error::Result;
+use wasmill::source::{
+    Message, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
+};
+
+use super::disk::MessageId;
+use super::executor::Simulator;
+
+#[derive(Default)]
+struct Log {
+    messages: Vec<(i64, Option<Vec<u8>>)>,
+    next: i64,
+}
+
+#[derive(Default)]
+struct Member {
+    events: VecDeque<SourceEvent>,
+    cut_off: bool,
+    owned: BTreeSet<i32>,
+}
+
+#[derive(Default)]
+struct State {
+    logs: Vec<Log>,
+    members: BTreeMap<usize, Member>,
+    /// Who owns a topic partition, by the group's own view.
+    owners: BTreeMap<i32, usize>,
+    /// Who gets it as soon as its owner has released it.
+    promised: BTreeMap<i32, usize>,
+}
+
+/// The broker that all hosts of a world share.
+pub struct Broker {
+    simulator: Arc<Simulator>,
+    state: Mutex<State>,
+}
+
+fn named(partition: i32) -> TopicPartition {
+    TopicPartition::new("events", partition)
+}
+
+impl Broker {
+    pub fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
+        let logs = (0..topic_partitions).map(|_| Log::default()).collect();
+        Arc::new(Self { simulator: Arc::clone(simulator), state: Mutex::new(State { logs, ..State::default() }) })
+    }
+
+    /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps.
+    pub fn produce(&self, most: u64) {
+        let mut state = self.state.lock().unwrap();
+        for (partition, log) in state.logs.iter_mut().enumerate() {
+            for _ in 0..self.simulator.draw(most + 1) {
+                if self.simulator.once_in(6) {
+                    log.next += 1 + self.simulator.draw(5) as i64;
+                }
+                let id = partition as i64 * 1_000_000 + log.next;
+                let hour = self.simulator.draw(4) as i64;
+                let payload = match self.simulator.draw(12) {
+                    0 => None,
+                    1 => Some(b"{\"id\": broken".to_vec()),
+                    _ => Some(format!("{{\"id\":{id},\"ts\":{}}}", 1_600_000_000_000 + hour * 3_600_000).into_bytes()),
+                };
+                log.messages.push((log.next, payload));
+                log.next += 1;
+            }
+        }
+    }
+
+    /// Every message that was produced.
+    pub fn produced(&self) -> Vec<MessageId> {
+        let state = self.state.lock().unwrap();
+        let of = |(partition, log): (usize, &Log)| -> Vec<MessageId> {
+            log.messages.iter().map(|(offset, _)| (partition as i32, *offset)).collect()
+        };
+        state.logs.iter().enumerate().flat_map(of).collect()
+    }
+
+    pub fn join(&self, host: usize) {
+        self.state.lock().unwrap().members.insert(host, Member::default());
+        self.rebalance();
+    }
+
+    /// The host is gone, or its session expired: what it had is free at once.
+    pub fn leave(&self, host: usize) {
+        let mut state = self.state.lock().unwrap();
+        state.members.remove(&host);
+        state.forget(host);
+        drop(state);
+        self.rebalance();
+    }
+
+    /// The session of a living host expires: it goes on, and is told only when it is connected again.
+    pub fn cut_off(&self, host: usize) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(member) = state.members.get_mut(&host) {
+            member.cut_off = true;
+        }
+        state.forget(host);
+        drop(state);
+        self.rebalance();
+    }
+
+    pub fn reconnect(&self, host: usize) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(member) = state.members.get_mut(&host)
+            && member.cut_off
+        {
+            member.cut_off = false;
+            let lost = std::mem::take(&mut member.owned).into_iter().map(named).collect();
+            member.events.clear();
+            member.events.push_back(SourceEvent::Lost(lost));
+        }
+        drop(state);
+        self.rebalance();
+    }
+
+    /// Gives each topic partition to a connected member, drawn at random; those that move are revoked first.
+    pub fn rebalance(&self) {
+        let mut state = self.state.lock().unwrap();
+        let members: Vec<usize> = state.members.iter().filter(|(_, m)| !m.cut_off).map(|(host, _)| *host).collect();
+        if members.is_empty() {
+            return;
+        }
+        for partition in 0..state.logs.len() as i32 {
+            let to = members[self.simulator.draw(members.len() as u64) as usize];
+            match state.owners.get(&partition).copied() {
+                Some(owner) if owner == to || state.promised.contains_key(&partition) => {}
+                Some(owner) => {
+                    state.promised.insert(partition, to);
+                    state.tell(owner, SourceEvent::Revoked(vec![named(partition)]));
+                }
+                None => state.give(partition, to),
+            }
+        }
+    }
+}
+
+impl State {
+    fn tell(&mut self, host: usize, event: SourceEvent) {
+        if let Some(member) = self.members.get_mut(&host) {
+            member.events.push_back(event);
+        }
+    }
+
+    fn give(&mut self, partition: i32, to: usize) {
+        self.owners.insert(partition, to);
+        if let Some(member) = self.members.get_mut(&to) {
+            member.owned.insert(partition);
+        }
+        self.tell(to, SourceEvent::Assigned(vec![named(partition)]));
+    }
+
+    fn forget(&mut self, host: usize) {
+        self.owners.retain(|_, owner| *owner != host);
+        let owners: BTreeSet<i32> = self.owners.keys().copied().collect();
+        self.promised.retain(|partition, to| *to != host && owners.contains(partition));
+    }
+}
+
+/// A host's connection to the broker.
+pub struct Connection {
+    pub broker: Arc<Broker>,
+    pub host: usize,
+}
+
+struct Reader {
+    broker: Arc<Broker>,
+    partition: i32,
+    position: i64,
+}
+
+impl Source for Connection {
+    fn poll(&mut self, _: Duration) -> Result<Option<SourceEvent>> {
+        let mut state = self.broker.state.lock().unwrap();
+        let Some(member) = state.members.get_mut(&self.host) else { return Ok(None) };
+        Ok(if member.cut_off { None } else { member.events.pop_front() })
+    }
+
+    fn identity(&mut self, _: &TopicPartition) -> Result<String> {
+        Ok("the-one".to_owned())
+    }
+
+    fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        Ok(vec![0; topic_partitions.len()])
+    }
+
+    fn ends(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
+        Ok(vec![None; topic_partitions.len()])
+    }
+
+    fn begin(&mut self, from: &[(TopicPartition, i64)], _: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
+        let reader = |(topic_partition, position): &(TopicPartition, i64)| -> Box<dyn PartitionReader> {
+            let (broker, partition) = (Arc::clone(&self.broker), topic_partition.partition);
+            Box::new(Reader { broker, partition, position: *position })
+        };
+        Ok(from.iter().map(reader).collect())
+    }
+
+    fn release(&mut self, topic_partitions: &[TopicPartition]) -> Result<()> {
+        let mut state = self.broker.state.lock().unwrap();
+        for topic_partition in topic_partitions {
+            let partition = topic_partition.partition;
+            if state.owners.get(&partition) != Some(&self.host) {
+                continue;
+            }
+            state.owners.remove(&partition);
+            if let Some(member) = state.members.get_mut(&self.host) {
+                member.owned.remove(&partition);
+            }
+            if let Some(to) = state.promised.remove(&partition) {
+                state.give(partition, to);
+            }
+        }
+        drop(state);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, _: &[(TopicPartition, i64)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn still_assigned(&mut self, topic_partition: &TopicPartition, _: i64) -> Option<bool> {
+        let state = self.broker.state.lock().unwrap();
+        if self.broker.simulator.once_in(10) || state.members.get(&self.host)?.cut_off {
+            return None;
+        }
+        Some(state.owners.get(&topic_partition.partition) == Some(&self.host))
+    }
+
+    fn lag(&self, _: &TopicPartition) -> Option<i64> {
+        None
+    }
+}
+
+impl PartitionReader for Reader {
+    fn read(&mut self, limit: usize) -> Result<Read> {
+        let simulator = &self.broker.simulator;
+        // Once in a while what was delivered is delivered again.
+        let position = if simulator.once_in(20) { (self.position - 3).max(0) } else { self.position };
+        let state = self.broker.state.lock().unwrap();
+        let log = &state.logs[self.partition as usize];
+        let most = 1 + simulator.draw(limit as u64) as usize;
+        let found = log.messages.iter().filter(|(offset, _)| *offset >= position).take(most);
+        let mut messages = OwnedMessages::default();
+        let mut next = None;
+        for (offset, payload) in found {
+            messages.push(Message { offset: *offset, timestamp_ms: None, key: None, payload: payload.as_deref() });
+            next = Some(offset + 1);
+        }
+        let Some(next) = next else {
+            let next = log.next;
+            return Ok(if next > self.position { Read::End { next } } else { Read::Empty });
+        };
+        self.position = self.position.max(next);
+        Ok(Read::Batch(SourceBatch { topic_partition: named(self.partition), messages: Box::new(messages), next }))
+    }
+}
