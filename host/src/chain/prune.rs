@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Chain;
-use crate::checkpoint::{ChainName, Id, Record, mark_name, parse_name, record_name};
+use crate::checkpoint::{ChainName, Id, Record, mark_name, parse_name, record_name, temporary_name};
 use crate::storage::{StorageErrorKind, StorageResult};
 
 /// Folds if there is enough to fold. `names` is a listing of the chain's directory. A failure only delays it.
@@ -88,11 +88,13 @@ async fn archive(chain: &Chain, records: &[&Record]) -> StorageResult<()> {
         bytes.push(b'\n');
     }
     let storage = &chain.checkpoints.storage;
-    let temporary = chain.path(&format!("archive/{name}-{}.tmp", Id(chain.runtime.random())));
+    // Named like a record's temporary file, so that the sweep of a later take-over finds what a crash leaves.
+    let temporary = chain.path(&temporary_name(last.sequence, Id(chain.runtime.random())));
     let mut writer = storage.create(&temporary).await?;
     writer.write(Bytes::from(bytes)).await?;
     writer.sync().await?;
     writer.close().await?;
+    storage.create_directory(&chain.path("archive")).await?;
     match storage.rename(&temporary, &chain.path(&format!("archive/{name}.jsonl"))).await {
         // Records never change, so an archive of the same range has the same content.
         Err(error) if error.kind == StorageErrorKind::AlreadyExists => {

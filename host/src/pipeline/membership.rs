@@ -13,7 +13,7 @@
 //! [`Membership::step`] does what can be done now. It is the only caller of the [`Source`], whose calls may block for a
 //! bounded time; it never touches storage itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -91,6 +91,9 @@ pub struct Membership {
     taken: Receiver<TakenOver>,
     took: Sender<TakenOver>,
     members: BTreeMap<TopicPartition, Member>,
+    events: VecDeque<SourceEvent>,
+    /// To be released once their lanes are gone.
+    revoked: Vec<TopicPartition>,
     attempts: u64,
     until_caught_up: bool,
     stopping: bool,
@@ -119,6 +122,8 @@ impl Membership {
             taken,
             took,
             members: BTreeMap::new(),
+            events: VecDeque::new(),
+            revoked: Vec::new(),
             attempts: 0,
             until_caught_up,
             stopping: false,
@@ -151,10 +156,9 @@ impl Membership {
         }
         busy |= self.launch() | self.retry() | self.drop_overdue() | self.begin()?;
         if let Some(event) = self.source.poll(if busy { Duration::ZERO } else { wait })? {
-            self.source_event(event)?;
-            busy = true;
+            self.events.push_back(event);
         }
-        busy |= self.release()?;
+        busy |= self.source_events()? | self.release()?;
         Ok(match self.ended() {
             Some(ended) => Step::Ended(ended),
             None if busy => Step::Busy,
@@ -179,6 +183,20 @@ impl Membership {
         }
         let over = self.assigned_once && !self.members.is_empty() && all_done;
         over.then_some(if self.until_caught_up { Ended::CaughtUp } else { Ended::Finished })
+    }
+
+    /// What is assigned waits until all that was revoked is given back: it may be the same topic partition.
+    fn source_events(&mut self) -> Result<bool> {
+        let mut busy = false;
+        while let Some(event) = self.events.pop_front() {
+            if !self.revoked.is_empty() && matches!(event, SourceEvent::Assigned(_)) {
+                self.events.push_front(event);
+                break;
+            }
+            self.source_event(event)?;
+            busy = true;
+        }
+        Ok(busy)
     }
 
     fn source_event(&mut self, event: SourceEvent) -> Result<()> {
@@ -207,6 +225,7 @@ impl Membership {
         if let Some(member) = self.members.get_mut(&topic_partition) {
             member.revoked = true;
         }
+        self.revoked.push(topic_partition);
     }
 
     fn assigned(&mut self, topic_partitions: Vec<TopicPartition>) -> Result<()> {
@@ -394,13 +413,13 @@ impl Membership {
         !late.is_empty()
     }
 
-    /// Gives revoked topic partitions back whose lanes are gone.
+    /// Gives what was revoked back as soon as all of its lanes are gone.
     fn release(&mut self) -> Result<bool> {
-        let revoked: Vec<_> = self.members.iter().filter(|(_, m)| m.revoked).map(|(tp, _)| tp.clone()).collect();
-        let gone = |tp: &TopicPartition| matches!(self.members.get(tp).map(|m| &m.state), Some(State::Done));
-        if revoked.is_empty() || !revoked.iter().all(gone) {
+        let here = |tp: &TopicPartition| self.members.get(tp).is_some_and(|m| !matches!(m.state, State::Done));
+        if self.revoked.is_empty() || self.revoked.iter().any(here) {
             return Ok(false);
         }
+        let revoked = std::mem::take(&mut self.revoked);
         for topic_partition in &revoked {
             self.members.remove(topic_partition);
         }

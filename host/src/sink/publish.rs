@@ -81,7 +81,7 @@ pub async fn publish_files(
         }
         return Ok(());
     }
-    let each = files.iter().map(|file| publish_file(storage, runtime, protocol, file));
+    let each: Vec<_> = files.iter().map(|file| publish_file(storage, runtime, protocol, file)).collect();
     stream::iter(each).buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 

@@ -189,7 +189,7 @@ impl Drop for Task {
     /// Bytes that nobody will write any more do not count.
     fn drop(&mut self) {
         self.parts.close();
-        while let Ok(Some(part)) = self.parts.try_next() {
+        while let Ok(part) = self.parts.try_recv() {
             if let Part::Bytes(bytes) = part {
                 self.staging.memory.shipping.fetch_sub(bytes.len(), Ordering::Relaxed);
             }

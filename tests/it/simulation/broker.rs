@@ -23,6 +23,8 @@ struct Log {
 struct Member {
     events: VecDeque<SourceEvent>,
     cut_off: bool,
+    /// Connected again, but what it lost is not released yet: it gets nothing before.
+    recovering: bool,
     owned: BTreeSet<i32>,
 }
 
@@ -113,7 +115,8 @@ impl Broker {
             && member.cut_off
         {
             member.cut_off = false;
-            let lost = std::mem::take(&mut member.owned).into_iter().map(named).collect();
+            let lost: Vec<_> = std::mem::take(&mut member.owned).into_iter().map(named).collect();
+            member.recovering = !lost.is_empty();
             member.events.clear();
             member.events.push_back(SourceEvent::Lost(lost));
         }
@@ -124,7 +127,7 @@ impl Broker {
     /// Gives each topic partition to a connected member, drawn at random; those that move are revoked first.
     pub fn rebalance(&self) {
         let mut state = self.state.lock().unwrap();
-        let members: Vec<usize> = state.members.iter().filter(|(_, m)| !m.cut_off).map(|(host, _)| *host).collect();
+        let members: Vec<usize> = state.members.iter().filter(|(_, m)| !m.cut_off && !m.recovering).map(|(host, _)| *host).collect();
         if members.is_empty() {
             return;
         }
@@ -205,6 +208,13 @@ impl Source for Connection {
 
     fn release(&mut self, topic_partitions: &[TopicPartition]) -> Result<()> {
         let mut state = self.broker.state.lock().unwrap();
+        if let Some(member) = state.members.get_mut(&self.host)
+            && std::mem::take(&mut member.recovering)
+        {
+            drop(state);
+            self.broker.rebalance();
+            return Ok(());
+        }
         for topic_partition in topic_partitions {
             let partition = topic_partition.partition;
             if state.owners.get(&partition) != Some(&self.host) {
@@ -219,6 +229,7 @@ impl Source for Connection {
             }
         }
         drop(state);
+        self.broker.rebalance();
         Ok(())
     }
 
