@@ -36,6 +36,7 @@ use crate::decode::json::JsonDecoder;
 use crate::error::{Error, Result};
 use crate::report::{Ended, Progress, Summary, Usage};
 use crate::runtime::{Runtime, TokioRuntime};
+use crate::sink::dead_letter;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::stage::Memory;
@@ -113,6 +114,9 @@ struct WorkerThread {
 impl Parts {
     fn new(config: &Config, chain: Arc<TransformChain>, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
+        let options = |schema| {
+            PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)
+        };
         let places = Places {
             pipeline: config.name.clone(),
             checkpoints: storage::open(&config.checkpoint.location)?,
@@ -123,8 +127,8 @@ impl Parts {
             runtime: Arc::clone(&runtime),
             memory: Memory::new(config.limits.memory_budget),
             deployment: deployment(&chain),
-            schema: partitioner.file_schema(),
-            options: PartFileOptions::new(config.table.compression, config.checkpoint.target_file_size),
+            options: options(Arc::clone(partitioner.file_schema()))?,
+            dead_letter_options: options(dead_letter::schema())?,
         };
         Ok(Self { chain, partitioner, places, runtime })
     }

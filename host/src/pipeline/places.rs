@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-
 use crate::chain::{Chain, TakeOver};
 use crate::checkpoint::{DeploymentRecord, Protocol, Retention};
 use crate::runtime::Runtime;
@@ -34,10 +32,10 @@ pub struct Places {
     pub memory: Arc<Memory>,
     /// Which transforms make the rows.
     pub deployment: DeploymentRecord,
-    /// Schema of the table's files.
-    pub schema: SchemaRef,
-    /// How files are encoded.
+    /// How the table's files are encoded.
     pub options: PartFileOptions,
+    /// How the dead letters' files are encoded.
+    pub dead_letter_options: PartFileOptions,
 }
 
 impl Places {
@@ -63,8 +61,8 @@ impl Places {
             pipeline: self.pipeline.clone(),
             take_over: take_over.id,
             deployment: self.deployment.clone(),
-            schema: Arc::clone(&self.schema),
             options: self.options.clone(),
+            dead_letter_options: self.dead_letter_options.clone(),
             table: self.table.path.clone(),
             staging: self.staging(take_over, &self.table),
             dead_letters: self.dead_letters.path.clone(),

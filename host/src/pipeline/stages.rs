@@ -68,14 +68,14 @@ impl Stages {
                 detail: rejected.detail,
             });
         }
-        let split = self.partitioner.split(&output.rows, now_ms);
-        for (row, reason, detail) in split.rejected {
+        let split = self.partitioner.split(&output.rows, now_ms)?;
+        for rejected in split.rejected {
             aside.push(SetAside {
-                message: output.messages[row as usize],
+                message: output.messages[rejected.row as usize],
                 stage: Stage::Table,
                 transform: None,
-                reason: reason.to_owned(),
-                detail,
+                reason: rejected.reason.to_owned(),
+                detail: rejected.detail,
             });
         }
         for piece in &split.pieces {

@@ -240,7 +240,7 @@ impl Worker {
     fn end_range_when_due(&self, lane: &mut Lane) {
         let Some(range) = &lane.range else { return };
         let age = self.runtime.elapsed().saturating_sub(range.opened);
-        let full = range.largest_file_bytes() as u64 >= self.limits.target_file_size;
+        let full = range.largest_file_bytes() >= self.limits.target_file_size;
         if age >= self.limits.interval || full || range.open_files() > self.limits.open_files {
             lane.end_range();
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
 use futures::future::try_join_all;
 
 use super::dead_letter::{self, DeadLetter};
@@ -34,10 +34,10 @@ pub struct RangeContext {
     pub take_over: Id,
     /// Which transforms make the rows.
     pub deployment: DeploymentRecord,
-    /// Schema of the table's files.
-    pub schema: SchemaRef,
-    /// How files are encoded.
+    /// How the table's files are encoded.
     pub options: PartFileOptions,
+    /// How the dead letters' files are encoded.
+    pub dead_letter_options: PartFileOptions,
     /// The table's directory.
     pub table: String,
     /// Where the table's files are staged.
@@ -73,7 +73,7 @@ pub struct OpenRange {
     files: HashMap<Arc<str>, OpenFile>,
     dead_letter_files: HashMap<Arc<str>, OpenFile>,
     waiting_dead_letters: Vec<DeadLetter>,
-    largest_file: usize,
+    largest_file: u64,
 }
 
 impl OpenRange {
@@ -99,13 +99,13 @@ impl OpenRange {
         let file = match self.files.get_mut(&piece.hive_partition) {
             Some(file) => file,
             None => {
-                let file = OpenFile::new(&self.context.schema, &self.context.options, &self.context.staging)?;
+                let file = OpenFile::new(&self.context.options, &self.context.staging)?;
                 self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
             }
         };
         file.write(&piece.rows, &self.memory)?;
-        file.min_event_time_us = least(file.min_event_time_us, piece.min_event_time_us);
-        file.max_event_time_us = file.max_event_time_us.max(piece.max_event_time_us);
+        file.min_event_time_us = Some(file.min_event_time_us.map_or(piece.min_event_time_us, |min| min.min(piece.min_event_time_us)));
+        file.max_event_time_us = file.max_event_time_us.max(Some(piece.max_event_time_us));
         self.rows.written += piece.rows.num_rows() as u64;
         self.largest_file = self.largest_file.max(file.part.size_bytes());
         Ok(())
@@ -125,19 +125,18 @@ impl OpenRange {
         let waiting = std::mem::take(&mut self.waiting_dead_letters);
         let mut by_day: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
         for dead_letter in waiting {
-            by_day.entry(dead_letter::hive_partition(dead_letter.recorded_at_ms)).or_default().push(dead_letter);
+            by_day.entry(dead_letter.hive_partition()).or_default().push(dead_letter);
         }
         for (day, dead_letters) in by_day {
             let day: Arc<str> = day.into();
             let file = match self.dead_letter_files.get_mut(&day) {
                 Some(file) => file,
                 None => {
-                    let schema = dead_letter::schema();
-                    let file = OpenFile::new(&schema, &self.context.options, &self.context.dead_letter_staging)?;
+                    let file = OpenFile::new(&self.context.dead_letter_options, &self.context.dead_letter_staging)?;
                     self.dead_letter_files.entry(day).or_insert(file)
                 }
             };
-            file.write(&dead_letter::to_batch(&dead_letters), &self.memory)?;
+            file.write(&dead_letter::to_batch(&dead_letters)?, &self.memory)?;
             self.largest_file = self.largest_file.max(file.part.size_bytes());
         }
         Ok(())
@@ -149,7 +148,7 @@ impl OpenRange {
     }
 
     /// Size so far of its largest file, in bytes.
-    pub fn largest_file_bytes(&self) -> usize {
+    pub fn largest_file_bytes(&self) -> u64 {
         self.largest_file
     }
 
@@ -241,9 +240,9 @@ impl Drop for OpenRange {
 }
 
 impl OpenFile {
-    fn new(schema: &SchemaRef, options: &PartFileOptions, staging: &Staging) -> Result<Self> {
+    fn new(options: &PartFileOptions, staging: &Staging) -> Result<Self> {
         Ok(Self {
-            part: PartFile::new(Arc::clone(schema), options)?,
+            part: PartFile::new(options)?,
             upload: Upload::start(staging),
             memory: 0,
             rows: 0,
@@ -252,33 +251,25 @@ impl OpenFile {
         })
     }
 
-    fn write(&mut self, rows: &arrow::array::RecordBatch, memory: &Memory) -> Result<()> {
+    fn write(&mut self, rows: &RecordBatch, memory: &Memory) -> Result<()> {
         self.part.write(rows)?;
         self.rows += rows.num_rows() as u64;
-        self.ship(memory);
-        Ok(())
+        self.ship(memory)
     }
 
     fn flush(&mut self, memory: &Memory) -> Result<()> {
         self.part.flush_row_group()?;
-        self.ship(memory);
-        Ok(())
+        self.ship(memory)
     }
 
-    fn ship(&mut self, memory: &Memory) {
-        if let Some(bytes) = self.part.take_encoded() {
+    fn ship(&mut self, memory: &Memory) -> Result<()> {
+        if let Some(bytes) = self.part.take_encoded()? {
             self.upload.send(bytes);
         }
         let now = self.part.memory_bytes();
         memory.encoder_changed(self.memory, now);
         self.memory = now;
-    }
-}
-
-fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use wasmill::pipeline::stages::Stages;
 use wasmill::pipeline::worker::{Worker, WorkerLimits};
 use wasmill::report::Progress;
 use wasmill::runtime::Runtime;
+use wasmill::sink::dead_letter;
 use wasmill::sink::hive::HivePartitioner;
 use wasmill::sink::part_file::PartFileOptions;
 use wasmill::sink::stage::Memory;
@@ -83,6 +84,7 @@ impl Host {
             path: path.to_owned(),
             url: path.to_owned(),
         };
+        let options = |schema| PartFileOptions::new(schema, Compression::Uncompressed, 1 << 20).unwrap();
         let places = Places {
             pipeline: "simulated".to_owned(),
             checkpoints: location("/checkpoints"),
@@ -93,8 +95,8 @@ impl Host {
             runtime: Arc::clone(&runtime),
             memory: Arc::clone(&memory),
             deployment: DeploymentRecord::default(),
-            schema: recipe.partitioner.file_schema(),
-            options: PartFileOptions::new(Compression::Uncompressed, 1 << 20),
+            options: options(Arc::clone(recipe.partitioner.file_schema())),
+            dead_letter_options: options(dead_letter::schema()),
         };
         let decoder = JsonDecoder::new(&recipe.schema);
         let stages = Stages::new(decoder, Arc::clone(&recipe.chain), recipe.partitioner.clone(), 0).unwrap();
