@@ -71,7 +71,8 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
     let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
     let parts = Parts::new(config, Arc::new(chain), runtime)?;
-    let source = source::open(&config.source, tokio.handle())?;
+    let storage = config.storage.clone();
+    let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
     let (ended, account) = parts.run(config, source, options)?;
     // Tasks that are still waiting for storage belong to dropped ranges.
     tokio.shutdown_timeout(Duration::from_secs(1));
@@ -119,9 +120,9 @@ impl Parts {
         };
         let places = Places {
             pipeline: config.name.clone(),
-            checkpoints: storage::open(&config.checkpoint.location)?,
-            table: storage::open(&config.table.location)?,
-            dead_letters: storage::open(&config.dead_letters)?,
+            checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,
+            table: storage::open(&config.table.location, &config.storage)?,
+            dead_letters: storage::open(&config.dead_letters, &config.storage)?,
             protocol: Protocol::default(),
             retention: Retention::default(),
             runtime: Arc::clone(&runtime),
@@ -230,7 +231,7 @@ fn deployment(chain: &TransformChain) -> DeploymentRecord {
     let record = |transform: &crate::transform::LinkedTransform| TransformRecord {
         name: transform.name.clone(),
         version: transform.version.clone(),
-        sha256: transform.sha256.clone(),
+        sha256: transform.module.sha256.clone(),
         settings_digest: transform.settings_digest.clone(),
     };
     DeploymentRecord { number: 0, transforms: chain.transforms().iter().map(record).collect() }
