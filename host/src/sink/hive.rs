@@ -112,7 +112,7 @@ pub struct Rejected {
 }
 
 /// Splits batches of one schema by hive partition.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HivePartitioner {
     event_time: usize,
     event_time_name: String,
@@ -129,7 +129,7 @@ pub struct HivePartitioner {
 type Path = std::result::Result<Arc<str>, String>;
 
 /// One directory level.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Part {
     Time(TimePart),
     Column { name: String, index: usize },
