@@ -5,4 +5,5 @@
 
 mod hdfs;
 mod servers;
+mod simulation;
 mod storage_contract;

@@ -345,35 +345,3 @@ fn exactly_once_whatever_fails() {
         }
     }
 }
-
-/// A rule's name and the protocol without it.
-type Removal = (&'static str, fn(&mut Protocol));
-
-const REMOVALS: [Removal; 15] = [
-    ("V1 list after commit", |p| p.list_after_commit = false),
-    ("V2 list after fence", |p| p.list_after_fence = false),
-    ("V3 list again before publish", |p| p.list_again_before_publish = false),
-    ("V4 keep void records", |p| p.keep_void_records = false),
-    ("V5 sweep lower fences only", |p| p.sweep_lower_fences_only = false),
-    ("V6 confirm cancel", |p| p.confirm_cancel = false),
-    ("V7 fresh take-over ids", |p| p.fresh_take_over_ids = false),
-    ("V8 unique temporary names", |p| p.unique_temporary_names = false),
-    ("V9 take over again", |p| p.take_over_again = false),
-    ("V10 published mark", |p| p.published_mark = false),
-    ("V11 list before lost", |p| p.list_before_lost = false),
-    ("V12 staged before target", |p| p.staged_before_target = false),
-    ("V14 abandon unclear creates", |p| p.abandon_unclear_creates = false),
-    ("commit before publish", |p| p.commit_before_publish = false),
-    ("publish every file", |p| p.publish_every_file = false),
-];
-
-#[test]
-fn removals_probe() {
-    for (name, remove) in REMOVALS {
-        let mut protocol = Protocol::default();
-        remove(&mut protocol);
-        let runs = number("WASMILL_RUNS", 400);
-        let caught = (1..=runs).find_map(|seed| simulate(seed, protocol).failure.map(|failure| (seed, failure)));
-        eprintln!("REMOVAL {name}: {caught:?}");
-    }
-}
