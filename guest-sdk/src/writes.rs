@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use crate::builders::{BitsBuilder, Builder, BytesBuilder, LabelBuilder, NumberBuilder, TextBuilder};
+use crate::builders::{
+    BitsBuilder, Builder, BytesBuilder, LabelBuilder, NumberBuilder, TextBuilder,
+};
 use crate::kind::{Kind, Timestamp};
 use crate::wit::Column;
 
