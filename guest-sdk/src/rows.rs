@@ -102,21 +102,16 @@ pub fn enrich<R: Reads, W: Writes, P: Reasons>(
     outcome.finish()
 }
 
-/// One row to many: as many output rows as `transform` gives; reject those for which it fails.
+/// One row to many: `transform` appends any number of rows of values and says how many; rows for which it fails are
+/// rejected.
 ///
 /// # Errors
 /// The batch is not laid out as the contract says, or a written column is too large.
-pub fn transform<R, W, P, I>(
+pub fn transform<R: Reads, W: Writes, P: Reasons>(
     binding: &Binding,
     batch: &Batch,
-    mut transform: impl for<'r, 'a> FnMut(&'r R::Row<'a>) -> Result<I, P>,
-) -> Result<Output, String>
-where
-    R: Reads,
-    W: for<'a> Writes<Row<'a> = W>,
-    P: Reasons,
-    I: IntoIterator<Item = W>,
-{
+    mut transform: impl for<'r, 'a> FnMut(&'r R::Row<'a>, &mut W::Builders) -> Result<usize, P>,
+) -> Result<Output, String> {
     let input = Opened::<R>::new(batch, binding)?;
     let mut outcome = Outcome::<W>::new(input.rows);
     let mut gather = Vec::with_capacity(input.rows);
@@ -125,17 +120,17 @@ where
             outcome.reject_null(row, column, binding);
             continue;
         }
-        match transform(&R::row(&input.columns, row)) {
-            Ok(many) => {
-                for values in many {
-                    W::push(values, &mut outcome.columns);
-                    // A batch counts its rows in 32 bits, so the number of one fits.
-                    gather.push(row as u32);
-                }
-            }
+        match transform(&R::row(&input.columns, row), &mut outcome.columns) {
+            // A batch counts its rows in 32 bits, so the number of one fits.
+            Ok(count) => gather.extend(std::iter::repeat_n(row as u32, count)),
             Err(reason) => outcome.reject(row, &reason),
         }
     }
     outcome.gather(gather);
     outcome.finish()
+}
+
+/// Append rows of values; gives their number.
+pub fn push_all<'a, W: Writes>(rows: impl IntoIterator<Item = W::Row<'a>>, builders: &mut W::Builders) -> usize {
+    rows.into_iter().map(|row| W::push(row, builders)).count()
 }

@@ -1,7 +1,7 @@
 //! Columns as a transform writes them: structs whose fields are columns added to the stream, or replaced in it.
 //!
 //! Guarantee: values are appended straight to the buffers that cross to the host. Text of a fixed set (`&'static str`)
-//! crosses as a dictionary: four bytes a row. Does not know: which rows are kept ([`output`](crate::output)).
+//! crosses as a dictionary: four bytes a row. Does not know: which rows are kept ([`Outcome`](crate::Outcome)).
 
 use std::borrow::Cow;
 

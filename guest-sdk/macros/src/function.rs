@@ -230,7 +230,10 @@ fn expand_function(kind: Kind, drops: &[LitStr], function: &ItemFn) -> syn::Resu
         Kind::Enrich => quote! {
             |row, builders| #call.map(|values| <#writes as ::wasmill_sdk::Writes>::push(values, builders))
         },
-        _ => quote!(|row| #call),
+        Kind::Transform => quote! {
+            |row, builders| #call.map(|rows| ::wasmill_sdk::rows::push_all::<#writes>(rows, builders))
+        },
+        Kind::Filter | Kind::Validate => quote!(|row| #call),
     };
     let doc = format!("The transform that calls the function [`{name}`]({name}()) for each row.");
     Ok(quote! {

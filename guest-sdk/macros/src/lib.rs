@@ -10,6 +10,8 @@ mod function;
 mod reads;
 mod reasons;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use proc_macro::TokenStream;
@@ -85,8 +87,8 @@ pub fn validate(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Make a function (one row to many) or a struct that implements `Columnar` (vectorised) the module's transform.
 ///
-/// `fn(row: &R) -> Vec<W>` (or `Option<W>`, an array, `impl Iterator<Item = W>`), or a `Result` of it. The rows own their
-/// values. `#[transform(drops = ["userAgent"])]` removes columns.
+/// `fn(row: &R) -> Vec<W>` (or `Option<W>`, an array, `impl Iterator<Item = W>`), or a `Result` of it.
+/// `#[transform(drops = ["userAgent"])]` removes columns.
 #[proc_macro_attribute]
 pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(function::Kind::Transform, arguments, item)

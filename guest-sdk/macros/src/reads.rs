@@ -117,7 +117,13 @@ fn implementation(input: &DeriveInput, columns: &[Column<'_>], borrows: bool) ->
             #field: <#ty as ::wasmill_sdk::columns::Cell<'a>>::get(&columns.#field, row)
         }
     });
+    let names = columns.iter().map(|column| column.field);
     quote! {
+        // Vectorised code reads the columns and not the rows: that is no reason for a warning about an unused field.
+        const _: fn(&#implementor) = |row| {
+            let _ = (#(&row.#names,)*);
+        };
+
         #[automatically_derived]
         impl ::wasmill_sdk::Reads for #implementor {
             type Row<'a> = #row;
