@@ -84,10 +84,7 @@ impl<T: Number> NumberBuilder<T> {
 
 impl<T: Number> Builder for NumberBuilder<T> {
     fn with_capacity(rows: usize) -> Self {
-        NumberBuilder {
-            values: Vec::with_capacity(rows),
-            nulls: Nulls::default(),
-        }
+        NumberBuilder { values: Vec::with_capacity(rows), nulls: Nulls::default() }
     }
 
     fn push_null(&mut self) {
@@ -101,13 +98,7 @@ impl<T: Number> Builder for NumberBuilder<T> {
 
     fn finish(self) -> Result<(Column, usize), String> {
         let rows = self.values.len();
-        Ok((
-            Column {
-                values: T::column(self.values),
-                validity: self.nulls.finish(rows),
-            },
-            rows,
-        ))
+        Ok((Column { values: T::column(self.values), validity: self.nulls.finish(rows) }, rows))
     }
 }
 
@@ -139,11 +130,7 @@ impl BitsBuilder {
 
 impl Builder for BitsBuilder {
     fn with_capacity(rows: usize) -> Self {
-        BitsBuilder {
-            bytes: Vec::with_capacity(rows.div_ceil(8)),
-            rows: 0,
-            nulls: Nulls::default(),
-        }
+        BitsBuilder { bytes: Vec::with_capacity(rows.div_ceil(8)), rows: 0, nulls: Nulls::default() }
     }
 
     fn push_null(&mut self) {
@@ -156,13 +143,7 @@ impl Builder for BitsBuilder {
     }
 
     fn finish(self) -> Result<(Column, usize), String> {
-        Ok((
-            Column {
-                values: Values::Bits(self.bytes),
-                validity: self.nulls.finish(self.rows),
-            },
-            self.rows,
-        ))
+        Ok((Column { values: Values::Bits(self.bytes), validity: self.nulls.finish(self.rows) }, self.rows))
     }
 }
 
@@ -215,29 +196,17 @@ impl BytesBuilder {
 
     fn into_var_bytes(self) -> Result<VarBytes, String> {
         if self.bytes.len() > i32::MAX as usize {
-            return Err(format!(
-                "a written column holds {} bytes; at most 2 GiB can cross",
-                self.bytes.len()
-            ));
+            return Err(format!("a written column holds {} bytes; at most 2 GiB can cross", self.bytes.len()));
         }
         // In range: no end is past `bytes.len()`, which fits.
-        let offsets = std::iter::once(0)
-            .chain(self.ends.into_iter().map(|end| end as i32))
-            .collect();
-        Ok(VarBytes {
-            offsets,
-            bytes: self.bytes,
-        })
+        let offsets = std::iter::once(0).chain(self.ends.into_iter().map(|end| end as i32)).collect();
+        Ok(VarBytes { offsets, bytes: self.bytes })
     }
 }
 
 impl Builder for BytesBuilder {
     fn with_capacity(rows: usize) -> Self {
-        BytesBuilder {
-            ends: Vec::with_capacity(rows),
-            bytes: Vec::new(),
-            nulls: Nulls::default(),
-        }
+        BytesBuilder { ends: Vec::with_capacity(rows), bytes: Vec::new(), nulls: Nulls::default() }
     }
 
     fn push_null(&mut self) {
@@ -252,13 +221,7 @@ impl Builder for BytesBuilder {
     fn finish(mut self) -> Result<(Column, usize), String> {
         let rows = self.ends.len();
         let validity = std::mem::take(&mut self.nulls).finish(rows);
-        Ok((
-            Column {
-                values: Values::Bytes(self.into_var_bytes()?),
-                validity,
-            },
-            rows,
-        ))
+        Ok((Column { values: Values::Bytes(self.into_var_bytes()?), validity }, rows))
     }
 }
 
@@ -285,18 +248,12 @@ impl LabelBuilder {
     }
 
     fn key(&mut self, value: &'static str) -> u32 {
-        let Self {
-            by_address,
-            entries,
-            ..
-        } = self;
-        *by_address
-            .entry((value.as_ptr() as usize, value.len()))
-            .or_insert_with(|| {
-                entries.push(value);
-                // As many entries as rows at most, and rows are counted in 32 bits.
-                (entries.len() - 1) as u32
-            })
+        let Self { by_address, entries, .. } = self;
+        *by_address.entry((value.as_ptr() as usize, value.len())).or_insert_with(|| {
+            entries.push(value);
+            // As many entries as rows at most, and rows are counted in 32 bits.
+            (entries.len() - 1) as u32
+        })
     }
 }
 
@@ -322,21 +279,10 @@ impl Builder for LabelBuilder {
 
     fn finish(self) -> Result<(Column, usize), String> {
         let mut entries = BytesBuilder::with_capacity(self.entries.len());
-        self.entries
-            .iter()
-            .for_each(|entry| entries.push(entry.as_bytes()));
+        self.entries.iter().for_each(|entry| entries.push(entry.as_bytes()));
         let rows = self.keys.len();
-        let values = Values::Dict(Dictionary {
-            keys: self.keys,
-            entries: entries.into_var_bytes()?,
-        });
-        Ok((
-            Column {
-                values,
-                validity: self.nulls.finish(rows),
-            },
-            rows,
-        ))
+        let values = Values::Dict(Dictionary { keys: self.keys, entries: entries.into_var_bytes()? });
+        Ok((Column { values, validity: self.nulls.finish(rows) }, rows))
     }
 }
 

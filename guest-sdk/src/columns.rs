@@ -46,10 +46,7 @@ impl<'a> Validity<'a> {
             None => Ok(Validity::None),
             Some(None) => Ok(Validity::All),
             Some(Some(bitmap)) if bitmap.len() == rows.div_ceil(8) => Ok(Validity::Some(bitmap)),
-            Some(Some(bitmap)) => Err(format!(
-                "its validity has {} bytes for {rows} rows",
-                bitmap.len()
-            )),
+            Some(Some(bitmap)) => Err(format!("its validity has {} bytes for {rows} rows", bitmap.len())),
         }
     }
 }
@@ -91,9 +88,7 @@ impl<'a, T: Copy> Numbers<'a, T> {
         match self.validity {
             Validity::None => Mask::none(self.rows),
             Validity::All => Mask::from_fn(self.rows, |row| holds(self.values[row])),
-            Validity::Some(_) => Mask::from_fn(self.rows, |row| {
-                self.validity.is_valid(row) && holds(self.values[row])
-            }),
+            Validity::Some(_) => Mask::from_fn(self.rows, |row| self.validity.is_valid(row) && holds(self.values[row])),
         }
     }
 }
@@ -197,10 +192,7 @@ impl<'a> Text<'a> {
     /// The value of `row`, if it has one.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&'a str> {
-        self.spans
-            .validity
-            .is_valid(row)
-            .then(|| &self.text[self.spans.range(row)])
+        self.spans.validity.is_valid(row).then(|| &self.text[self.spans.range(row)])
     }
 
     /// The value of every row.
@@ -228,9 +220,9 @@ impl<'a> Text<'a> {
     pub fn mask(&self, mut holds: impl FnMut(&'a str) -> bool) -> Mask {
         let spans = &self.spans;
         match spans.keys {
-            None => Mask::from_fn(spans.rows, |row| {
-                spans.validity.is_valid(row) && holds(&self.text[spans.range(row)])
-            }),
+            None => {
+                Mask::from_fn(spans.rows, |row| spans.validity.is_valid(row) && holds(&self.text[spans.range(row)]))
+            }
             Some(_) => {
                 let entries = spans.offsets.len().saturating_sub(1);
                 let offsets = spans.offsets;
@@ -267,10 +259,7 @@ impl<'a> Binary<'a> {
     /// The value of `row`, if it has one.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&'a [u8]> {
-        self.spans
-            .validity
-            .is_valid(row)
-            .then(|| &self.bytes[self.spans.range(row)])
+        self.spans.validity.is_valid(row).then(|| &self.bytes[self.spans.range(row)])
     }
 
     /// The offsets of the values: one more than values.
@@ -334,9 +323,7 @@ impl<'a, T: Cell<'a>> Cell<'a> for Option<T> {
 
     #[inline]
     fn get(column: &Self::Column, row: usize) -> Self {
-        T::validity(column)
-            .is_valid(row)
-            .then(|| T::get(column, row))
+        T::validity(column).is_valid(row).then(|| T::get(column, row))
     }
 }
 
@@ -357,11 +344,7 @@ macro_rules! number_cell {
                 if column.is_some() && values.len() != rows {
                     return Err(format!("it has {} values for {rows} rows", values.len()));
                 }
-                Ok(Numbers {
-                    values,
-                    validity,
-                    rows,
-                })
+                Ok(Numbers { values, validity, rows })
             }
 
             fn validity(column: &Self::Column) -> Validity<'a> {
@@ -395,16 +378,9 @@ impl<'a> Cell<'a> for bool {
             Some(other) => return Err(wrong_layout("Bits", other)),
         };
         if column.is_some() && bits.len() != rows.div_ceil(8) {
-            return Err(format!(
-                "it has {} bytes of bits for {rows} rows",
-                bits.len()
-            ));
+            return Err(format!("it has {} bytes of bits for {rows} rows", bits.len()));
         }
-        Ok(Bits {
-            bits,
-            validity,
-            rows,
-        })
+        Ok(Bits { bits, validity, rows })
     }
 
     fn validity(column: &Self::Column) -> Validity<'a> {
@@ -444,8 +420,7 @@ impl<'a> Cell<'a> for &'a str {
 
     fn open(column: Option<&'a Column>, rows: usize) -> Result<Self::Column, String> {
         let (spans, bytes) = open_spans(column, rows)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| format!("its text is not UTF-8: {error}"))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("its text is not UTF-8: {error}"))?;
         Ok(Text { spans, text })
     }
 
@@ -459,46 +434,22 @@ impl<'a> Cell<'a> for &'a str {
     }
 }
 
-fn open_spans<'a>(
-    column: Option<&'a Column>,
-    rows: usize,
-) -> Result<(Spans<'a>, &'a [u8]), String> {
+fn open_spans<'a>(column: Option<&'a Column>, rows: usize) -> Result<(Spans<'a>, &'a [u8]), String> {
     let validity = Validity::open(column, rows)?;
     let (keys, VarBytes { offsets, bytes }) = match column.map(|column| &column.values) {
-        None => {
-            return Ok((
-                Spans {
-                    keys: None,
-                    offsets: &[0],
-                    validity,
-                    rows,
-                },
-                &[],
-            ));
-        }
+        None => return Ok((Spans { keys: None, offsets: &[0], validity, rows }, &[])),
         Some(Values::Bytes(plain)) => (None, plain),
         Some(Values::Dict(dictionary)) => (Some(dictionary.keys.as_slice()), &dictionary.entries),
         Some(other) => return Err(wrong_layout("Bytes or Dict", other)),
     };
     let entries = offsets.len().saturating_sub(1);
     if keys.map_or(entries, <[u32]>::len) != rows {
-        return Err(format!(
-            "it has {} values for {rows} rows",
-            keys.map_or(entries, <[u32]>::len)
-        ));
+        return Err(format!("it has {} values for {rows} rows", keys.map_or(entries, <[u32]>::len)));
     }
     let rising = offsets.first() == Some(&0) && offsets.windows(2).all(|pair| pair[0] <= pair[1]);
     let used = offsets.last().and_then(|&end| bytes.get(..end as usize));
     match used {
-        Some(bytes) if rising => Ok((
-            Spans {
-                keys,
-                offsets,
-                validity,
-                rows,
-            },
-            bytes,
-        )),
+        Some(bytes) if rising => Ok((Spans { keys, offsets, validity, rows }, bytes)),
         _ => Err("its offsets do not start at 0, fall, or leave the bytes".to_owned()),
     }
 }

@@ -30,11 +30,7 @@ impl Problems {
     /// # Errors
     /// The problems, one to a line.
     pub fn none_or<T>(self, value: T) -> Result<T, String> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(self.to_string())
-        }
+        if self.0.is_empty() { Ok(value) } else { Err(self.to_string()) }
     }
 }
 
@@ -44,8 +40,7 @@ impl fmt::Display for Problems {
             [one] => f.write_str(one),
             many => {
                 write!(f, "{} problems:", many.len())?;
-                many.iter()
-                    .try_for_each(|problem| write!(f, "\n- {problem}"))
+                many.iter().try_for_each(|problem| write!(f, "\n- {problem}"))
             }
         }
     }
@@ -78,43 +73,24 @@ pub fn describe<R: Reads, W: Writes, P: Reasons, C: Prepare>(
     check_writes(&writes, drops, input, &mut problems);
     let mut reasons: Vec<Reason> = P::REASONS
         .iter()
-        .map(|reason| Reason {
-            code: reason.code.to_owned(),
-            message: reason.message.to_owned(),
-        })
+        .map(|reason| Reason { code: reason.code.to_owned(), message: reason.message.to_owned() })
         .collect();
     if may_reject_nulls {
         let message = "A column that the transform requires a value of is null.".to_owned();
-        reasons.push(Reason {
-            code: NULL_INPUT.to_owned(),
-            message,
-        });
+        reasons.push(Reason { code: NULL_INPUT.to_owned(), message });
     }
     let drops = drops.iter().map(|&name| name.to_owned()).collect();
-    problems.none_or(Descriptor {
-        reads,
-        writes,
-        drops,
-        reasons,
-    })
+    problems.none_or(Descriptor { reads, writes, drops, reasons })
 }
 
 /// The names to read, and whether a field that is not an `Option` reads a column that may be null.
-fn check_reads(
-    fields: &[ReadField],
-    input: &[Field],
-    problems: &mut Problems,
-) -> (Vec<String>, bool) {
+fn check_reads(fields: &[ReadField], input: &[Field], problems: &mut Problems) -> (Vec<String>, bool) {
     let mut names: Vec<String> = Vec::with_capacity(fields.len());
     let mut may_reject_nulls = false;
     for field in fields {
         let Some(found) = find(field.name, input) else {
             if !field.optional {
-                let known = input
-                    .iter()
-                    .map(|field| field.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ");
+                let known = input.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
                 problems.push(format!(
                     "column `{}` is missing: wanted {}; the columns here are {known}",
                     field.name, field.kind
@@ -144,10 +120,7 @@ pub(crate) fn check_read(field: &ReadField, found: &Field) -> Result<(), String>
                 None => String::new(),
             };
             let (name, wanted) = (field.name, field.kind);
-            Err(format!(
-                "column `{name}`: wanted {wanted}, found {}{hint}",
-                describe_format(&found.format)
-            ))
+            Err(format!("column `{name}`: wanted {wanted}, found {}{hint}", describe_format(&found.format)))
         }
     }
 }
@@ -155,37 +128,25 @@ pub(crate) fn check_read(field: &ReadField, found: &Field) -> Result<(), String>
 fn check_writes(writes: &[Field], drops: &[&str], input: &[Field], problems: &mut Problems) {
     for (at, field) in writes.iter().enumerate() {
         if field.name.starts_with('$') {
-            problems.push(format!(
-                "column `{}` cannot be written: `$` names what Kafka says of a record",
-                field.name
-            ));
+            problems.push(format!("column `{}` cannot be written: `$` names what Kafka says of a record", field.name));
         }
         if writes[..at].iter().any(|other| other.name == field.name) {
             problems.push(format!("column `{}` is written by two fields", field.name));
         }
         if drops.contains(&field.name.as_str()) {
-            problems.push(format!(
-                "column `{}` is both written and dropped",
-                field.name
-            ));
+            problems.push(format!("column `{}` is both written and dropped", field.name));
         }
     }
     for name in drops {
         if !input.iter().any(|field| field.name == *name) {
-            problems.push(format!(
-                "column `{name}` is to be dropped, but does not reach this transform"
-            ));
+            problems.push(format!("column `{name}` is to be dropped, but does not reach this transform"));
         }
     }
 }
 
 /// The column of that name. What Kafka says of a record is always there, listed or not.
 fn find(name: &str, input: &[Field]) -> Option<Field> {
-    input
-        .iter()
-        .find(|field| field.name == name)
-        .cloned()
-        .or_else(|| metadata(name))
+    input.iter().find(|field| field.name == name).cloned().or_else(|| metadata(name))
 }
 
 /// The metadata columns: `$topic`, `$partition`, `$offset`, `$timestamp`, `$key`.
@@ -198,9 +159,5 @@ pub(crate) fn metadata(name: &str) -> Option<Field> {
         "$key" => (Kind::Binary, true),
         _ => return None,
     };
-    Some(Field {
-        name: name.to_owned(),
-        format: kind.format().to_owned(),
-        nullable,
-    })
+    Some(Field { name: name.to_owned(), format: kind.format().to_owned(), nullable })
 }

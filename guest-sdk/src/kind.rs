@@ -27,16 +27,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 8] = [
-        Kind::Boolean,
-        Kind::Int,
-        Kind::Long,
-        Kind::Float,
-        Kind::Double,
-        Kind::Text,
-        Kind::Binary,
-        Kind::Timestamp,
-    ];
+    pub const ALL: [Kind; 8] =
+        [Kind::Boolean, Kind::Int, Kind::Long, Kind::Float, Kind::Double, Kind::Text, Kind::Binary, Kind::Timestamp];
 
     /// Arrow's C data interface format string.
     pub const fn format(self) -> &'static str {

@@ -36,9 +36,7 @@ pub use reads::Reads;
 pub use reasons::{ReasonText, Reasons};
 pub use settings::{Prepare, Setting, SettingInfo, Settings};
 pub use transform::{Columnar, Transform};
-pub use wasmill_sdk_macros::{
-    Reads, Reasons, Settings, Writes, enrich, filter, transform, validate,
-};
+pub use wasmill_sdk_macros::{Reads, Reasons, Settings, Writes, enrich, filter, transform, validate};
 pub use writes::{Label, Writes};
 
 /// What generated code names. Not for authors.

@@ -10,9 +10,7 @@
 
 pub use crate::wit::log::Level;
 #[doc(inline)]
-pub use crate::{
-    __debug as debug, __error as error, __info as info, __trace as trace, __warn as warn,
-};
+pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
 
 /// Will a line of this level be written? Ask before doing work only for a log line; the macros do.
 pub fn enabled(level: Level) -> bool {

@@ -26,18 +26,12 @@ pub struct Mask {
 impl Mask {
     /// No row of `rows`.
     pub fn none(rows: usize) -> Mask {
-        Mask {
-            rows,
-            bytes: vec![0; rows.div_ceil(8)],
-        }
+        Mask { rows, bytes: vec![0; rows.div_ceil(8)] }
     }
 
     /// Every row of `rows`.
     pub fn all(rows: usize) -> Mask {
-        let mut mask = Mask {
-            rows,
-            bytes: vec![u8::MAX; rows.div_ceil(8)],
-        };
+        let mut mask = Mask { rows, bytes: vec![u8::MAX; rows.div_ceil(8)] };
         mask.clear_tail();
         mask
     }
@@ -93,10 +87,7 @@ impl Mask {
 
     /// How many rows are in the set.
     pub fn count(&self) -> usize {
-        self.bytes
-            .iter()
-            .map(|byte| byte.count_ones() as usize)
-            .sum()
+        self.bytes.iter().map(|byte| byte.count_ones() as usize).sum()
     }
 
     /// The rows of the set, rising.
@@ -145,9 +136,7 @@ impl Mask {
 /// Bit `row` of a bitmap; `false` past its end.
 #[inline]
 pub(crate) fn get_bit(bitmap: &[u8], row: usize) -> bool {
-    bitmap
-        .get(row / 8)
-        .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+    bitmap.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1)
 }
 
 impl BitAndAssign<&Mask> for Mask {

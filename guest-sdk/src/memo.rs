@@ -27,11 +27,7 @@ pub struct Memo<K, V> {
 impl<K: Hash + Eq, V> Memo<K, V> {
     /// Empty. A capacity of 0 counts as 1.
     pub fn new(capacity: usize) -> Memo<K, V> {
-        Memo {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            capacity: capacity.max(1),
-        }
+        Memo { young: HashMap::new(), old: HashMap::new(), capacity: capacity.max(1) }
     }
 
     /// The answer for `key`: remembered, or found by `find`.

@@ -15,10 +15,7 @@ pub type Instance<T> = RefCell<Option<T>>;
 ///
 /// # Errors
 /// As [`Transform::describe`].
-pub fn describe<T: Transform>(
-    settings: &[(String, String)],
-    input: &[Field],
-) -> Result<Descriptor, String> {
+pub fn describe<T: Transform>(settings: &[(String, String)], input: &[Field]) -> Result<Descriptor, String> {
     report_panics();
     T::describe(settings, input)
 }
@@ -52,9 +49,7 @@ pub fn process<T: Transform>(instance: &Instance<T>, batch: &Batch) -> Result<Ou
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            crate::log::write(crate::log::Level::Error, &panic.to_string())
-        }));
+        std::panic::set_hook(Box::new(|panic| crate::log::write(crate::log::Level::Error, &panic.to_string())));
     });
 }
 

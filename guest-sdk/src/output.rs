@@ -33,13 +33,7 @@ impl<W: Writes> Outcome<W> {
     /// Nothing rejected, all `rows` kept, no value written yet.
     pub(crate) fn new(rows: usize) -> Self {
         let columns = W::builders(rows);
-        Outcome {
-            columns,
-            rows,
-            keep: Selection::All,
-            rejects: Vec::new(),
-            details: String::new(),
-        }
+        Outcome { columns, rows, keep: Selection::All, rejects: Vec::new(), details: String::new() }
     }
 
     /// How many rows the batch has.
@@ -74,12 +68,7 @@ impl<W: Writes> Outcome<W> {
     fn push_reject(&mut self, row: usize, reason: u16, start: usize) {
         // Rows come from a `u32` count; one that does not fit is past the end and found in `finish`.
         let row = u32::try_from(row).unwrap_or(u32::MAX);
-        self.rejects.push(Reject {
-            row,
-            reason,
-            start,
-            end: self.details.len(),
-        });
+        self.rejects.push(Reject { row, reason, start, end: self.details.len() });
     }
 
     /// As the contract wants it.
@@ -95,32 +84,21 @@ impl<W: Writes> Outcome<W> {
         };
         for ((_, len), field) in columns.iter().zip(W::FIELDS) {
             if *len != expected {
-                return Err(format!(
-                    "column `{}` was written {len} values for {expected} rows",
-                    field.name
-                ));
+                return Err(format!("column `{}` was written {len} values for {expected} rows", field.name));
             }
         }
         let columns = columns.into_iter().map(|(column, _)| column).collect();
         let rejects = finish_rejects(self.rejects, &self.details, self.rows)?;
-        Ok(Output {
-            keep: self.keep,
-            columns,
-            rejects,
-        })
+        Ok(Output { keep: self.keep, columns, rejects })
     }
 }
 
 fn check_gather(gather: &[u32], rows: usize) -> Result<usize, String> {
     if gather.windows(2).any(|pair| pair[0] > pair[1]) {
-        return Err(
-            "the gathered row numbers fall; they must follow the order of the input".to_owned(),
-        );
+        return Err("the gathered row numbers fall; they must follow the order of the input".to_owned());
     }
     match gather.last() {
-        Some(&last) if last as usize >= rows => Err(format!(
-            "row {last} was gathered from a batch of {rows} rows"
-        )),
+        Some(&last) if last as usize >= rows => Err(format!("row {last} was gathered from a batch of {rows} rows")),
         _ => Ok(gather.len()),
     }
 }
@@ -132,24 +110,15 @@ fn finish_rejects(mut rejects: Vec<Reject>, details: &str, rows: usize) -> Resul
         rejects.dedup_by_key(|reject| reject.row);
     }
     if let Some(last) = rejects.last().filter(|last| last.row as usize >= rows) {
-        return Err(format!(
-            "row {} was rejected in a batch of {rows} rows",
-            last.row
-        ));
+        return Err(format!("row {} was rejected in a batch of {rows} rows", last.row));
     }
     let detail = (!details.is_empty()).then(|| {
-        let mut texts = VarBytes {
-            offsets: Vec::with_capacity(rejects.len() + 1),
-            bytes: Vec::with_capacity(details.len()),
-        };
+        let mut texts =
+            VarBytes { offsets: Vec::with_capacity(rejects.len() + 1), bytes: Vec::with_capacity(details.len()) };
         texts.offsets.push(0);
         for reject in &rejects {
-            texts
-                .bytes
-                .extend_from_slice(&details.as_bytes()[reject.start..reject.end]);
-            texts
-                .offsets
-                .push(i32::try_from(texts.bytes.len()).unwrap_or(i32::MAX));
+            texts.bytes.extend_from_slice(&details.as_bytes()[reject.start..reject.end]);
+            texts.offsets.push(i32::try_from(texts.bytes.len()).unwrap_or(i32::MAX));
         }
         texts
     });

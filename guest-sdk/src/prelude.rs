@@ -3,8 +3,8 @@
 pub use std::convert::Infallible;
 
 pub use crate::{
-    Columnar, Label, Mask, Outcome, Prepare, Reads, Reasons, Setting, Settings, Timestamp,
-    Transform, Writes, enrich, filter, log, metrics, transform, validate,
+    Columnar, Label, Mask, Outcome, Prepare, Reads, Reasons, Setting, Settings, Timestamp, Transform, Writes, enrich,
+    filter, log, metrics, transform, validate,
 };
 
 // Once more without a name: a struct that an author calls `Settings` hides the trait's name, not its methods.

@@ -76,18 +76,13 @@ impl Binding {
     /// # Errors
     /// A field that is required has no column, or one of another type.
     pub fn new(fields: &[ReadField], reads: &[Field], reasons: usize) -> Result<Binding, String> {
-        let bind = |field: &ReadField| match reads.iter().position(|found| found.name == field.name)
-        {
+        let bind = |field: &ReadField| match reads.iter().position(|found| found.name == field.name) {
             Some(place) => check_read(field, &reads[place]).map(|()| Some(place)),
             None if field.optional => Ok(None),
-            None => Err(format!(
-                "column `{}` is not among those given to `start`",
-                field.name
-            )),
+            None => Err(format!("column `{}` is not among those given to `start`", field.name)),
         };
         let places = fields.iter().map(bind).collect::<Result<_, _>>()?;
-        let null_input =
-            u16::try_from(reasons).map_err(|_| format!("{reasons} reasons are too many"))?;
+        let null_input = u16::try_from(reasons).map_err(|_| format!("{reasons} reasons are too many"))?;
         Ok(Binding { places, null_input })
     }
 }
@@ -112,16 +107,12 @@ impl<'a> Opener<'a, '_> {
         let rows = self.batch.rows as usize;
         let column = match self.binding.places.get(self.next) {
             Some(&Some(place)) => Some(self.batch.columns.get(place).ok_or_else(|| {
-                format!(
-                    "column `{name}` is number {place} of a batch with {} columns",
-                    self.batch.columns.len()
-                )
+                format!("column `{name}` is number {place} of a batch with {} columns", self.batch.columns.len())
             })?),
             _ => None,
         };
         self.next += 1;
-        let column =
-            T::open(column, rows).map_err(|problem| format!("column `{name}`: {problem}"))?;
+        let column = T::open(column, rows).map_err(|problem| format!("column `{name}`: {problem}"))?;
         let validity = T::validity(&column);
         if !T::NULLABLE && !matches!(validity, Validity::All) {
             self.required.push((name, validity));
@@ -141,13 +132,7 @@ pub(crate) struct Opened<'a, R: Reads> {
 
 impl<'a, R: Reads> Opened<'a, R> {
     pub(crate) fn new(batch: &'a Batch, binding: &Binding) -> Result<Self, String> {
-        let mut opener = Opener {
-            fields: R::FIELDS,
-            batch,
-            binding,
-            next: 0,
-            required: Vec::new(),
-        };
+        let mut opener = Opener { fields: R::FIELDS, batch, binding, next: 0, required: Vec::new() };
         let columns = R::open(&mut opener)?;
         let (rows, required) = (batch.rows as usize, opener.required);
         let complete = required
@@ -155,12 +140,7 @@ impl<'a, R: Reads> Opened<'a, R> {
             .map(|(_, validity)| validity.mask(rows))
             .reduce(|all, more| all & &more)
             .filter(|complete| complete.count() < rows);
-        Ok(Opened {
-            rows,
-            columns,
-            complete,
-            required,
-        })
+        Ok(Opened { rows, columns, complete, required })
     }
 
     /// The name of the required column that is null at `row`, if there is one.
@@ -169,21 +149,13 @@ impl<'a, R: Reads> Opened<'a, R> {
         match &self.complete {
             None => None,
             Some(complete) if complete.get(row) => None,
-            Some(_) => self
-                .required
-                .iter()
-                .find(|(_, validity)| !validity.is_valid(row))
-                .map(|(name, _)| *name),
+            Some(_) => self.required.iter().find(|(_, validity)| !validity.is_valid(row)).map(|(name, _)| *name),
         }
     }
 
     /// The rows with a null in a required column, and that column's name.
     pub(crate) fn incomplete(&self) -> impl Iterator<Item = (usize, &'static str)> + '_ {
-        (0..if self.complete.is_some() {
-            self.rows
-        } else {
-            0
-        })
+        (0..if self.complete.is_some() { self.rows } else { 0 })
             .filter_map(|row| self.null_at(row).map(|name| (row, name)))
     }
 }

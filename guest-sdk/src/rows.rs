@@ -26,10 +26,7 @@ pub fn start<R: Reads, P: Reasons, C: Prepare>(
         return Err(problems.to_string());
     };
     let settings = problems.none_or(settings)?;
-    Ok((
-        C::prepare(settings)?,
-        Binding::new(R::FIELDS, reads, P::REASONS.len())?,
-    ))
+    Ok((C::prepare(settings)?, Binding::new(R::FIELDS, reads, P::REASONS.len())?))
 }
 
 /// Keep the rows for which `keep` says `true`; reject those for which it fails.

@@ -49,10 +49,7 @@ pub trait Settings: Sized {
     /// # Errors
     /// Every problem, one to a line.
     fn from_pairs(pairs: &[(&str, &str)]) -> Result<Self, String> {
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut problems = Problems::default();
         match Self::parse(&pairs, &mut problems) {
             Some(settings) => problems.none_or(settings),
@@ -208,11 +205,7 @@ pub fn check_known(pairs: &[(String, String)], known: &[SettingInfo], problems: 
         if known.iter().any(|setting| setting.name == name) {
             continue;
         }
-        let all = known
-            .iter()
-            .map(describe_setting)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let all = known.iter().map(describe_setting).collect::<Vec<_>>().join(", ");
         problems.push(match all.as_str() {
             "" => format!("unknown setting `{name}`: this transform has none"),
             all => format!("unknown setting `{name}`; known: {all}"),

@@ -119,18 +119,13 @@ impl<T: Columnar> Prepare for Prepared<T> {
 
 impl<T: Columnar> Vectorised<T> {
     /// As [`Transform::describe`], with the columns to drop.
-    pub fn describe(
-        settings: &[(String, String)],
-        input: &[Field],
-        drops: &[&str],
-    ) -> Result<Descriptor, String> {
+    pub fn describe(settings: &[(String, String)], input: &[Field], drops: &[&str]) -> Result<Descriptor, String> {
         describe::<T::Reads, T::Writes, T::Reasons, Prepared<T>>(settings, input, drops)
     }
 
     /// As [`Transform::start`].
     pub fn start(settings: &[(String, String)], reads: &[Field]) -> Result<Self, String> {
-        let (Prepared(transform), binding) =
-            rows::start::<T::Reads, T::Reasons, Prepared<T>>(settings, reads)?;
+        let (Prepared(transform), binding) = rows::start::<T::Reads, T::Reasons, Prepared<T>>(settings, reads)?;
         Ok(Vectorised { transform, binding })
     }
 

@@ -4,13 +4,7 @@
 //! derives and the views of [`columns`](crate::columns) stand between. It is public for the transform that handles a
 //! layout this SDK has no view of (decimals, nested columns).
 
-#[allow(
-    unsafe_code,
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all
-)]
+#[allow(unsafe_code, missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
 mod bindings {
     wit_bindgen::generate!({
         path: "../wit/transform.wit",
@@ -30,8 +24,7 @@ pub mod generated {
 }
 
 pub use bindings::wasmill::transform::types::{
-    Batch, Bitmap, Column, Descriptor, Dictionary, Field, Output, Reason, Rejects, Selection,
-    Values, VarBytes,
+    Batch, Bitmap, Column, Descriptor, Dictionary, Field, Output, Reason, Rejects, Selection, Values, VarBytes,
 };
 pub use bindings::wasmill::transform::{log, lookup, metrics};
 

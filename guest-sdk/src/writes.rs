@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::builders::{
-    BitsBuilder, Builder, BytesBuilder, LabelBuilder, NumberBuilder, TextBuilder,
-};
+use crate::builders::{BitsBuilder, Builder, BytesBuilder, LabelBuilder, NumberBuilder, TextBuilder};
 use crate::kind::{Kind, Timestamp};
 use crate::wit::Column;
 

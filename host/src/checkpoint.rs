@@ -36,15 +36,9 @@ impl Serialize for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let valid = text.len() == 32
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-        let id = valid
-            .then(|| u128::from_str_radix(&text, 16).ok())
-            .flatten();
-        id.map(Id)
-            .ok_or_else(|| serde::de::Error::custom("expected 32 hexadecimal digits"))
+        let valid = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        let id = valid.then(|| u128::from_str_radix(&text, 16).ok()).flatten();
+        id.map(Id).ok_or_else(|| serde::de::Error::custom("expected 32 hexadecimal digits"))
     }
 }
 
@@ -221,10 +215,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            keep: 10,
-            fold: 1_000,
-        }
+        Self { keep: 10, fold: 1_000 }
     }
 }
 
@@ -255,10 +246,7 @@ pub fn topic_partition_directory(topic_partition: &TopicPartition) -> String {
 
 /// File name of file `number` of a range that starts at `start`.
 pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize) -> String {
-    format!(
-        "part-{}-{}-{start}-{number}.parquet",
-        topic_partition.topic, topic_partition.partition
-    )
+    format!("part-{}-{}-{start}-{number}.parquet", topic_partition.topic, topic_partition.partition)
 }
 
 /// What a name in a chain's directory stands for.
@@ -275,34 +263,21 @@ pub enum ChainName {
 /// Reads a name of a chain's directory; `None` for names that are not ours, which are ignored.
 pub fn parse_name(name: &str) -> Option<ChainName> {
     let (digits, rest) = (name.get(..20)?, name.get(20..)?);
-    let sequence = digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()?;
+    let sequence = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
     if rest == ".json" {
         return Some(ChainName::Record(sequence));
     }
-    if let Some(id) = rest
-        .strip_prefix('.')
-        .and_then(|rest| rest.strip_suffix(".published"))
-    {
+    if let Some(id) = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".published")) {
         return parse_id(id).map(|id| ChainName::Mark(sequence, id));
     }
-    let attempt = rest
-        .strip_prefix('-')
-        .and_then(|rest| rest.strip_suffix(".tmp"))?;
+    let attempt = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".tmp"))?;
     parse_id(attempt).map(|_| ChainName::Temporary(sequence))
 }
 
 /// The fence sequence of a staging directory's name.
 pub fn parse_staging_name(name: &str) -> Option<(u64, Id)> {
     let (digits, id) = (name.get(..20)?, name.get(20..)?.strip_prefix('-')?);
-    let fence = digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()?;
+    let fence = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
     Some((fence, parse_id(id)?))
 }
 
@@ -359,19 +334,13 @@ impl Record {
 
     fn check(&self, sequence: u64) -> Result<(), String> {
         if self.sequence != sequence {
-            return Err(format!(
-                "its name says record {sequence}, its content record {}",
-                self.sequence
-            ));
+            return Err(format!("its name says record {sequence}, its content record {}", self.sequence));
         }
         if (sequence == 0) != self.predecessor.is_none() {
             return Err("only record 0 has no predecessor".to_owned());
         }
         if self.next < self.start {
-            return Err(format!(
-                "its range {}..{} ends before it starts",
-                self.start, self.next
-            ));
+            return Err(format!("its range {}..{} ends before it starts", self.start, self.next));
         }
         let files = || self.files.iter().chain(&self.dead_letter_files);
         if self.is_fence() && files().next().is_some() {

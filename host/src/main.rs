@@ -19,11 +19,7 @@ fn main() -> ExitCode {
         Err(usage) => {
             // Help and version go to standard output, mistakes to standard error; clap knows which is which.
             let _ = usage.print();
-            return if usage.use_stderr() {
-                ExitCode::from(WRONG_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if usage.use_stderr() { ExitCode::from(WRONG_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match cli.run() {
@@ -38,9 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let cause = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<io::Error>());
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
@@ -51,9 +45,7 @@ fn print_chain(error: &anyhow::Error) -> io::Result<()> {
     for cause in error.chain().skip(1) {
         writeln!(err, "  caused by: {cause}")?;
     }
-    let hint = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Error>()?.what_to_do());
+    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Error>()?.what_to_do());
     if let Some(hint) = hint {
         writeln!(err, "  what to do: {hint}")?;
     }
@@ -61,11 +53,7 @@ fn print_chain(error: &anyhow::Error) -> io::Result<()> {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Error>())
-        .map(Error::kind)
-    {
+    match error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map(Error::kind) {
         Some(ErrorKind::Config) => WRONG_USAGE,
         _ => FAILED,
     }

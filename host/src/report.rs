@@ -157,57 +157,24 @@ impl fmt::Display for Summary {
             Ended::Finished => "source finished",
             Ended::Stopped => "stopped",
         };
-        writeln!(
-            f,
-            "{}: {ended} after {:.1} s",
-            self.pipeline,
-            self.elapsed.as_secs_f64()
-        )?;
-        let line = |f: &mut fmt::Formatter<'_>, name: &str, value: String| {
-            writeln!(f, "  {name:<16} {value:>14}")
-        };
+        writeln!(f, "{}: {ended} after {:.1} s", self.pipeline, self.elapsed.as_secs_f64())?;
+        let line = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<16} {value:>14}");
         line(f, "read", grouped(self.read))?;
         line(f, "written", grouped(self.written))?;
         line(f, "filtered", grouped(self.filtered))?;
         line(f, "dead-lettered", grouped(self.dead_lettered()))?;
         for (cause, count) in &self.dead_letters {
-            let from = cause
-                .transform
-                .as_deref()
-                .map(|name| format!(" ({name})"))
-                .unwrap_or_default();
-            writeln!(
-                f,
-                "    {:<14} {:>14}  {}{from}",
-                "",
-                grouped(*count),
-                cause.reason
-            )?;
+            let from = cause.transform.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+            writeln!(f, "    {:<14} {:>14}  {}{from}", "", grouped(*count), cause.reason)?;
         }
         line(f, "files", grouped(self.files))?;
         line(f, "bytes", grouped(self.bytes))?;
         line(f, "checkpoints", grouped(self.checkpoints))?;
-        line(
-            f,
-            "events/s",
-            grouped(self.events_per_second().round() as u64),
-        )?;
-        line(
-            f,
-            "CPU us per event",
-            format!("{:.2}", self.cpu_us_per_event()),
-        )?;
-        line(
-            f,
-            "peak memory",
-            format!("{} MB", grouped(self.peak_memory / 1_000_000)),
-        )?;
+        line(f, "events/s", grouped(self.events_per_second().round() as u64))?;
+        line(f, "CPU us per event", format!("{:.2}", self.cpu_us_per_event()))?;
+        line(f, "peak memory", format!("{} MB", grouped(self.peak_memory / 1_000_000)))?;
         for stopped in &self.stopped {
-            writeln!(
-                f,
-                "  stopped: {}/{}: {}",
-                stopped.topic, stopped.topic_partition, stopped.error
-            )?;
+            writeln!(f, "  stopped: {}/{}: {}", stopped.topic, stopped.topic_partition, stopped.error)?;
         }
         Ok(())
     }
@@ -238,14 +205,9 @@ pub struct Usage {
 impl Usage {
     /// What this process has used so far.
     pub fn now() -> Self {
-        let cpu = std::fs::read_to_string("/proc/self/stat")
-            .ok()
-            .and_then(|stat| cpu_of(&stat))
-            .unwrap_or_default();
-        let peak_memory = std::fs::read_to_string("/proc/self/status")
-            .ok()
-            .and_then(|status| peak_of(&status))
-            .unwrap_or_default();
+        let cpu = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_of(&stat)).unwrap_or_default();
+        let peak_memory =
+            std::fs::read_to_string("/proc/self/status").ok().and_then(|status| peak_of(&status)).unwrap_or_default();
         Self { cpu, peak_memory }
     }
 }
@@ -261,9 +223,7 @@ fn cpu_of(stat: &str) -> Option<Duration> {
 }
 
 fn peak_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -274,12 +234,7 @@ mod tests {
 
     #[test]
     fn digits_come_in_groups() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
     }
@@ -289,10 +244,7 @@ mod tests {
         let stat = "77 (a) b (c) S 1 77 77 0 -1 4194304 1 0 0 0 250 50 0 0 20 0 1 0 5 1 1";
         assert_eq!(cpu_of(stat), Some(Duration::from_secs(3)));
         assert_eq!(cpu_of("77 (a"), None);
-        assert_eq!(
-            peak_of("VmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n"),
-            Some(2 << 20)
-        );
+        assert_eq!(peak_of("VmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n"), Some(2 << 20));
     }
 
     #[test]

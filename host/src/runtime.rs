@@ -31,10 +31,7 @@ pub struct TokioRuntime {
 impl TokioRuntime {
     /// A runtime that spawns on `handle`.
     pub fn new(handle: tokio::runtime::Handle) -> Self {
-        Self {
-            handle,
-            started: Instant::now(),
-        }
+        Self { handle, started: Instant::now() }
     }
 }
 
@@ -52,9 +49,7 @@ impl Runtime for TokioRuntime {
     }
 
     fn now_ms(&self) -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis() as i64)
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
     }
 
     fn random(&self) -> u128 {

@@ -11,41 +11,24 @@ pub(crate) fn hdfs() -> String {
 /// Runs a command-line tool of the HDFS under test, and fails with what it said.
 pub(crate) fn hdfs_tool(class: &str, arguments: &[&str]) -> String {
     let state = std::fs::read(cluster_json()).expect("the state of the cluster can be read");
-    let state: serde_json::Value =
-        serde_json::from_slice(&state).expect("the state of the cluster is JSON");
-    let command = state["servers"]["namenode"]["command"]
-        .as_array()
-        .expect("the NameNode's command");
-    let words: Vec<&str> = command
-        .iter()
-        .filter_map(serde_json::Value::as_str)
-        .collect();
-    let class_path = words
-        .windows(2)
-        .find(|pair| pair[0] == "-cp")
-        .expect("the NameNode's class path")[1];
+    let state: serde_json::Value = serde_json::from_slice(&state).expect("the state of the cluster is JSON");
+    let command = state["servers"]["namenode"]["command"].as_array().expect("the NameNode's command");
+    let words: Vec<&str> = command.iter().filter_map(serde_json::Value::as_str).collect();
+    let class_path = words.windows(2).find(|pair| pair[0] == "-cp").expect("the NameNode's class path")[1];
     let output = Command::new(words[0])
         .args(["-Xmx128m", "-cp", class_path, class])
         .args(arguments)
         .output()
         .expect("java can be started");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{class} {arguments:?}: {said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{class} {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
 /// What the cluster's starter wrote about it.
 fn cluster_json() -> PathBuf {
     let path = PathBuf::from(named("WASMILL_TEST_CLUSTER"));
-    assert!(
-        Path::new(&path).is_file(),
-        "WASMILL_TEST_CLUSTER names no file: {}",
-        path.display()
-    );
+    assert!(Path::new(&path).is_file(), "WASMILL_TEST_CLUSTER names no file: {}", path.display());
     path
 }
 

@@ -7,21 +7,13 @@ use syn::{Data, DeriveInput, Field, Fields, Ident, Lifetime, LitStr, Type};
 use crate::case::Case;
 
 /// The named fields of a struct.
-pub(crate) fn named_fields<'a>(
-    input: &'a DeriveInput,
-    derive: &str,
-) -> syn::Result<Vec<(&'a Ident, &'a Field)>> {
+pub(crate) fn named_fields<'a>(input: &'a DeriveInput, derive: &str) -> syn::Result<Vec<(&'a Ident, &'a Field)>> {
     if let Data::Struct(data) = &input.data
         && let Fields::Named(fields) = &data.fields
     {
-        return Ok(fields
-            .named
-            .iter()
-            .filter_map(|field| field.ident.as_ref().map(|name| (name, field)))
-            .collect());
+        return Ok(fields.named.iter().filter_map(|field| field.ident.as_ref().map(|name| (name, field))).collect());
     }
-    let message =
-        format!("`{derive}` is derived for a struct with named fields: each field names a column");
+    let message = format!("`{derive}` is derived for a struct with named fields: each field names a column");
     Err(syn::Error::new_spanned(&input.ident, message))
 }
 
@@ -30,8 +22,7 @@ pub(crate) fn only_lifetime(input: &DeriveInput, derive: &str) -> syn::Result<Op
     let generics = &input.generics;
     let mut lifetimes = generics.lifetimes();
     let lifetime = lifetimes.next().map(|param| param.lifetime.clone());
-    let message =
-        format!("a struct that derives `{derive}` may have one lifetime and no other parameters");
+    let message = format!("a struct that derives `{derive}` may have one lifetime and no other parameters");
     match lifetimes.next() {
         Some(second) => Err(syn::Error::new_spanned(second, message)),
         None if generics.params.len() > usize::from(lifetime.is_some()) => {
@@ -44,20 +35,17 @@ pub(crate) fn only_lifetime(input: &DeriveInput, derive: &str) -> syn::Result<Op
 /// `#[<attribute>(rename_all = "..")]` on a struct.
 pub(crate) fn rename_all(input: &DeriveInput, attribute: &str) -> syn::Result<Option<Case>> {
     let mut case = None;
-    for found in input
-        .attrs
-        .iter()
-        .filter(|found| found.path().is_ident(attribute))
-    {
+    for found in input.attrs.iter().filter(|found| found.path().is_ident(attribute)) {
         found.parse_nested_meta(|meta| {
             if !meta.path.is_ident("rename_all") {
                 return Err(meta.error("known here: `rename_all = \"..\"`"));
             }
             let name: LitStr = meta.value()?.parse()?;
             let known = Case::from_name(&name.value());
-            case = Some(known.ok_or_else(|| {
-                syn::Error::new_spanned(&name, format!("an unknown case; known: {}", Case::names()))
-            })?);
+            case =
+                Some(known.ok_or_else(|| {
+                    syn::Error::new_spanned(&name, format!("an unknown case; known: {}", Case::names()))
+                })?);
             Ok(())
         })?;
     }
@@ -65,15 +53,9 @@ pub(crate) fn rename_all(input: &DeriveInput, attribute: &str) -> syn::Result<Op
 }
 
 /// The name of a field's column: `rename`, or the field's own in the struct's case.
-pub(crate) fn column_name(
-    field: &Ident,
-    rename: Option<&LitStr>,
-    case: Option<Case>,
-) -> syn::Result<String> {
+pub(crate) fn column_name(field: &Ident, rename: Option<&LitStr>, case: Option<Case>) -> syn::Result<String> {
     match rename {
-        Some(name) if name.value().is_empty() => {
-            Err(syn::Error::new_spanned(name, "a name cannot be empty"))
-        }
+        Some(name) if name.value().is_empty() => Err(syn::Error::new_spanned(name, "a name cannot be empty")),
         Some(name) => Ok(name.value()),
         None => {
             use syn::ext::IdentExt;
@@ -88,10 +70,7 @@ pub(crate) fn with_lifetime(ty: &Type, lifetime: &str) -> Type {
     struct Replace(Lifetime);
     impl VisitMut for Replace {
         fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-            *lifetime = Lifetime {
-                apostrophe: lifetime.apostrophe,
-                ident: self.0.ident.clone(),
-            };
+            *lifetime = Lifetime { apostrophe: lifetime.apostrophe, ident: self.0.ident.clone() };
         }
         fn visit_type_reference_mut(&mut self, reference: &mut syn::TypeReference) {
             reference.lifetime.get_or_insert_with(|| self.0.clone());
@@ -111,14 +90,8 @@ pub(crate) fn option_of(ty: &Type) -> Option<&Type> {
 /// The type arguments of a path that ends in `name`.
 pub(crate) fn generic_arguments<'a>(ty: &'a Type, name: &str) -> Option<Vec<&'a Type>> {
     let Type::Path(path) = ty else { return None };
-    let last = path
-        .path
-        .segments
-        .last()
-        .filter(|last| last.ident == name)?;
-    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else {
-        return None;
-    };
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
+    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     Some(
         arguments
             .args

@@ -23,10 +23,7 @@ impl Case {
 
     /// By the name that authors write.
     pub(crate) fn from_name(name: &str) -> Option<Case> {
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, case)| *case)
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, case)| *case)
     }
 
     /// All names, for a message.
@@ -59,8 +56,7 @@ fn words(name: &str) -> Vec<String> {
         let letters: Vec<char> = part.chars().collect();
         for (at, letter) in letters.iter().enumerate() {
             let after_small = at > 0 && !letters[at - 1].is_uppercase();
-            let before_small =
-                at > 0 && letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+            let before_small = at > 0 && letters.get(at + 1).is_some_and(|next| next.is_lowercase());
             let begins = at == 0 || (letter.is_uppercase() && (after_small || before_small));
             match words.last_mut() {
                 Some(word) if !begins => word.extend(letter.to_lowercase()),
@@ -73,10 +69,7 @@ fn words(name: &str) -> Vec<String> {
 
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{
-    Expr, ExprArray, ExprLit, FnArg, GenericArgument, GenericParam, Item, ItemFn, ItemStruct, Lit,
-    LitStr, PathArguments, ReturnType, Type, TypeParamBound,
+    Expr, ExprArray, ExprLit, FnArg, GenericArgument, GenericParam, Item, ItemFn, ItemStruct, Lit, LitStr,
+    PathArguments, ReturnType, Type, TypeParamBound,
 };
 
 use crate::attributes::{generic_arguments, with_lifetime};
@@ -37,13 +37,9 @@ impl Kind {
     fn wanted(self) -> &'static str {
         match self {
             Kind::Filter => "a filter is `fn(row: &Row) -> bool`, or `-> Result<bool, Problem>`",
-            Kind::Enrich => {
-                "an enrichment is `fn(row: &Row) -> Columns`, or `-> Result<Columns, Problem>`"
-            }
+            Kind::Enrich => "an enrichment is `fn(row: &Row) -> Columns`, or `-> Result<Columns, Problem>`",
             Kind::Validate => "a validation is `fn(row: &Row) -> Result<(), Problem>`",
-            Kind::Transform => {
-                "a transform is `fn(row: &Row) -> Vec<Columns>`, or `-> Result<Vec<Columns>, Problem>`"
-            }
+            Kind::Transform => "a transform is `fn(row: &Row) -> Vec<Columns>`, or `-> Result<Vec<Columns>, Problem>`",
         }
     }
 }
@@ -70,10 +66,7 @@ fn parse_drops(input: ParseStream<'_>) -> syn::Result<Vec<LitStr>> {
     input.parse::<syn::Token![=]>()?;
     let list = ExprArray::parse(input)?;
     let text = |element: &Expr| match element {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => Ok(text.clone()),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
         other => Err(syn::Error::new_spanned(other, wanted)),
     };
     list.elems.iter().map(text).collect()
@@ -91,22 +84,11 @@ struct Signature {
 fn signature(kind: Kind, function: &ItemFn) -> syn::Result<Signature> {
     let signature = &function.sig;
     let wrong = |at: &dyn quote::ToTokens| syn::Error::new_spanned(at, kind.wanted());
-    if let Some(generic) = signature
-        .generics
-        .params
-        .iter()
-        .find(|param| !matches!(param, GenericParam::Lifetime(_)))
-    {
-        return Err(syn::Error::new_spanned(
-            generic,
-            "a transform is not generic: it is compiled as it stands",
-        ));
+    if let Some(generic) = signature.generics.params.iter().find(|param| !matches!(param, GenericParam::Lifetime(_))) {
+        return Err(syn::Error::new_spanned(generic, "a transform is not generic: it is compiled as it stands"));
     }
     if let Some(asyncness) = &signature.asyncness {
-        return Err(syn::Error::new_spanned(
-            asyncness,
-            "a transform does not wait for anything: drop `async`",
-        ));
+        return Err(syn::Error::new_spanned(asyncness, "a transform does not wait for anything: drop `async`"));
     }
     let mut parameters = signature.inputs.iter();
     let row = parameters.next().ok_or_else(|| wrong(&signature.ident))?;
@@ -121,14 +103,9 @@ fn signature(kind: Kind, function: &ItemFn) -> syn::Result<Signature> {
         })?),
     };
     if let Some(third) = parameters.next() {
-        return Err(syn::Error::new_spanned(
-            third,
-            "a transform has a row and, if it likes, settings: nothing more",
-        ));
+        return Err(syn::Error::new_spanned(third, "a transform has a row and, if it likes, settings: nothing more"));
     }
-    let ReturnType::Type(_, returned) = &signature.output else {
-        return Err(wrong(&signature.ident));
-    };
+    let ReturnType::Type(_, returned) = &signature.output else { return Err(wrong(&signature.ident)) };
     let (value, reasons) = match generic_arguments(returned, "Result").as_deref() {
         Some([value, reasons]) => (*value, Some(with_lifetime(reasons, "'_"))),
         _ => (&**returned, None),
@@ -138,17 +115,9 @@ fn signature(kind: Kind, function: &ItemFn) -> syn::Result<Signature> {
         Kind::Validate if reasons.is_none() => return Err(wrong(returned)),
         Kind::Filter | Kind::Validate => None,
         Kind::Enrich => Some(with_lifetime(value, "'_")),
-        Kind::Transform => Some(with_lifetime(
-            item_type(value).ok_or_else(|| wrong(returned))?,
-            "'_",
-        )),
+        Kind::Transform => Some(with_lifetime(item_type(value).ok_or_else(|| wrong(returned))?, "'_")),
     };
-    Ok(Signature {
-        row: with_lifetime(&row, "'_"),
-        context,
-        writes,
-        reasons,
-    })
+    Ok(Signature { row: with_lifetime(&row, "'_"), context, writes, reasons })
 }
 
 fn referenced(parameter: &FnArg) -> Option<Type> {
@@ -170,25 +139,18 @@ fn item_type(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Array(array) => Some(&array.elem),
         Type::ImplTrait(iterator) => iterator.bounds.iter().find_map(|bound| {
-            let TypeParamBound::Trait(bound) = bound else {
-                return None;
-            };
-            let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments
-            else {
-                return None;
-            };
+            let TypeParamBound::Trait(bound) = bound else { return None };
+            let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments else { return None };
             arguments.args.iter().find_map(|argument| match argument {
                 GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
                 _ => None,
             })
         }),
         Type::Path(path) => match &path.path.segments.last()?.arguments {
-            PathArguments::AngleBracketed(arguments) => {
-                arguments.args.iter().find_map(|argument| match argument {
-                    GenericArgument::Type(ty) => Some(ty),
-                    _ => None,
-                })
-            }
+            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            }),
             _ => None,
         },
         _ => None,
@@ -196,12 +158,7 @@ fn item_type(ty: &Type) -> Option<&Type> {
 }
 
 fn expand_function(kind: Kind, drops: &[LitStr], function: &ItemFn) -> syn::Result<TokenStream> {
-    let Signature {
-        row,
-        context,
-        writes,
-        reasons,
-    } = signature(kind, function)?;
+    let Signature { row, context, writes, reasons } = signature(kind, function)?;
     let (name, visibility) = (&function.sig.ident, &function.vis);
     let call = match &context {
         Some(_) => quote_spanned!(name.span()=> #name(row, context)),
@@ -212,19 +169,13 @@ fn expand_function(kind: Kind, drops: &[LitStr], function: &ItemFn) -> syn::Resu
         None => quote!(::core::result::Result::Ok(#call)),
     };
     let context = context.map_or_else(|| quote!(()), |context| quote!(#context));
-    let reasons = reasons.map_or_else(
-        || quote!(::core::convert::Infallible),
-        |reasons| quote!(#reasons),
-    );
+    let reasons = reasons.map_or_else(|| quote!(::core::convert::Infallible), |reasons| quote!(#reasons));
     let run = syn::Ident::new(kind.name(), name.span());
     let arguments = match &writes {
         Some(writes) => quote!(#row, #writes, #reasons),
         None => quote!(#row, #reasons),
     };
-    let writes = writes.map_or_else(
-        || quote!(()),
-        |writes| quote_spanned!(writes.span()=> #writes),
-    );
+    let writes = writes.map_or_else(|| quote!(()), |writes| quote_spanned!(writes.span()=> #writes));
     let closure = match kind {
         // A value that borrows from the row's columns cannot leave a closure over all lifetimes: it is written inside.
         Kind::Enrich => quote! {

@@ -95,15 +95,9 @@ pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn attribute(kind: function::Kind, arguments: TokenStream, item: TokenStream) -> TokenStream {
-    finish(function::expand(
-        kind,
-        arguments.into(),
-        parse_macro_input!(item as Item),
-    ))
+    finish(function::expand(kind, arguments.into(), parse_macro_input!(item as Item)))
 }
 
 fn finish(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
-    result
-        .unwrap_or_else(|error| error.into_compile_error())
-        .into()
+    result.unwrap_or_else(|error| error.into_compile_error()).into()
 }

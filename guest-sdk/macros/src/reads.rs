@@ -5,9 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Field, Ident, Lifetime, LitStr};
 
-use crate::attributes::{
-    column_name, named_fields, only_lifetime, option_of, rename_all, with_lifetime,
-};
+use crate::attributes::{column_name, named_fields, only_lifetime, option_of, rename_all, with_lifetime};
 use crate::case::Case;
 
 struct Column<'a> {
@@ -32,11 +30,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
 fn column<'a>(field: &'a Ident, source: &'a Field, case: Option<Case>) -> syn::Result<Column<'a>> {
     let mut rename: Option<LitStr> = None;
     let mut optional = false;
-    for attribute in source
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("reads"))
-    {
+    for attribute in source.attrs.iter().filter(|attribute| attribute.path().is_ident("reads")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("rename") {
                 rename = Some(meta.value()?.parse()?);
@@ -52,12 +46,7 @@ fn column<'a>(field: &'a Ident, source: &'a Field, case: Option<Case>) -> syn::R
         let message = "a column that the stream may lack is read by an `Option`";
         return Err(syn::Error::new_spanned(&source.ty, message));
     }
-    Ok(Column {
-        field,
-        source,
-        name: column_name(field, rename.as_ref(), case)?,
-        optional,
-    })
+    Ok(Column { field, source, name: column_name(field, rename.as_ref(), case)?, optional })
 }
 
 /// `struct PlayColumns<'a>`: a view of each column.

@@ -17,10 +17,7 @@ struct Setting<'a> {
 
 pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
-        return Err(syn::Error::new_spanned(
-            &input.generics,
-            "settings own their values: no parameters",
-        ));
+        return Err(syn::Error::new_spanned(&input.generics, "settings own their values: no parameters"));
     }
     let case = rename_all(input, "settings")?;
     let settings = named_fields(input, "Settings")?
@@ -57,18 +54,10 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     })
 }
 
-fn setting<'a>(
-    field: &'a Ident,
-    source: &'a Field,
-    case: Option<Case>,
-) -> syn::Result<Setting<'a>> {
+fn setting<'a>(field: &'a Ident, source: &'a Field, case: Option<Case>) -> syn::Result<Setting<'a>> {
     let mut rename: Option<LitStr> = None;
     let mut default = None;
-    for attribute in source
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("settings"))
-    {
+    for attribute in source.attrs.iter().filter(|attribute| attribute.path().is_ident("settings")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("rename") {
                 rename = Some(meta.value()?.parse()?);
@@ -80,22 +69,14 @@ fn setting<'a>(
             Ok(())
         })?;
     }
-    Ok(Setting {
-        field,
-        ty: &source.ty,
-        name: column_name(field, rename.as_ref(), case)?,
-        default,
-    })
+    Ok(Setting { field, ty: &source.ty, name: column_name(field, rename.as_ref(), case)?, default })
 }
 
 impl Setting<'_> {
     fn known(&self) -> TokenStream {
         let (name, ty) = (&self.name, self.ty);
         let default = match &self.default {
-            Some(Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            })) => {
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => {
                 let shown = format!("{:?}", text.value());
                 quote!(::core::option::Option::Some(#shown))
             }
@@ -119,15 +100,10 @@ impl Setting<'_> {
         let (field, ty, name) = (self.field, self.ty, &self.name);
         let default = match &self.default {
             // A text default is written as a literal, for a `String` as for anything that a `&str` becomes.
-            Some(Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            })) => {
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => {
                 quote!(::core::option::Option::Some(::core::convert::From::from(#text)))
             }
-            Some(expression) => {
-                quote_spanned!(expression.span()=> ::core::option::Option::Some(#expression))
-            }
+            Some(expression) => quote_spanned!(expression.span()=> ::core::option::Option::Some(#expression)),
             None => quote!(::core::option::Option::None),
         };
         quote_spanned! {ty.span()=>

@@ -5,9 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Field, Ident, LitStr, Type};
 
-use crate::attributes::{
-    column_name, named_fields, only_lifetime, option_of, rename_all, with_lifetime,
-};
+use crate::attributes::{column_name, named_fields, only_lifetime, option_of, rename_all, with_lifetime};
 use crate::case::Case;
 
 struct Column<'a> {
@@ -38,11 +36,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
 
 fn column<'a>(field: &'a Ident, source: &'a Field, case: Option<Case>) -> syn::Result<Column<'a>> {
     let mut rename: Option<LitStr> = None;
-    for attribute in source
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("writes"))
-    {
+    for attribute in source.attrs.iter().filter(|attribute| attribute.path().is_ident("writes")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("rename") {
                 return Err(meta.error("known here: `rename = \"..\"`"));
@@ -56,22 +50,12 @@ fn column<'a>(field: &'a Ident, source: &'a Field, case: Option<Case>) -> syn::R
         Some(inner) if is_static_text(inner) => Label::Optional,
         _ => Label::No,
     };
-    Ok(Column {
-        field,
-        source,
-        name: column_name(field, rename.as_ref(), case)?,
-        label,
-    })
+    Ok(Column { field, source, name: column_name(field, rename.as_ref(), case)?, label })
 }
 
 fn is_static_text(ty: &Type) -> bool {
-    let Type::Reference(reference) = ty else {
-        return false;
-    };
-    let is_static = reference
-        .lifetime
-        .as_ref()
-        .is_some_and(|lifetime| lifetime.ident == "static");
+    let Type::Reference(reference) = ty else { return false };
+    let is_static = reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static");
     is_static && matches!(&*reference.elem, Type::Path(path) if path.path.is_ident("str"))
 }
 
@@ -101,10 +85,7 @@ impl Column<'_> {
 fn builders(input: &DeriveInput, columns: &[Column<'_>]) -> TokenStream {
     let visibility = &input.vis;
     let builders = format_ident!("{}Builders", input.ident);
-    let doc = format!(
-        "A builder for each column of [`{}`], for vectorised code.",
-        input.ident
-    );
+    let doc = format!("A builder for each column of [`{}`], for vectorised code.", input.ident);
     let fields = columns.iter().map(|column| {
         let (field, field_visibility, value) = (column.field, &column.source.vis, column.value());
         let doc = format!("Column `{}`.", column.name);

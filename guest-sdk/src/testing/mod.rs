@@ -80,11 +80,7 @@ pub struct Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "row {}: {}", self.row, self.code)?;
-        if self.detail.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " ({})", self.detail)
-        }
+        if self.detail.is_empty() { Ok(()) } else { write!(f, " ({})", self.detail) }
     }
 }
 
@@ -94,10 +90,8 @@ impl fmt::Display for Rejected {
 /// What `describe`, `start` or `process` says; an output that breaks the contract; or an answer that depends on where
 /// batches end.
 pub fn run<T: Transform>(settings: &[(&str, &str)], table: &Table) -> Result<Run, String> {
-    let settings: Vec<(String, String)> = settings
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let settings: Vec<(String, String)> =
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let descriptor = T::describe(&settings, table.fields())?;
     let whole = run_batch::<T>(&settings, table, &descriptor, 0)?;
     let mut pieces: Option<Run> = None;
@@ -114,9 +108,7 @@ pub fn run<T: Transform>(settings: &[(&str, &str)], table: &Table) -> Result<Run
     }
     match pieces {
         Some(pieces)
-            if pieces.kept != whole.kept
-                || pieces.rejected != whole.rejected
-                || pieces.json() != whole.json() =>
+            if pieces.kept != whole.kept || pieces.rejected != whole.rejected || pieces.json() != whole.json() =>
         {
             Err(format!(
                 "the transform's answer depends on where batches end, which is unspecified: \
@@ -139,17 +131,12 @@ fn run_batch<T: Transform>(
     check_output(&output, descriptor, table.rows())
         .map_err(|problem| format!("the output breaks the contract: {problem}"))?;
     let rejected = rejected(&output, descriptor);
-    let lost = Mask::from_fn(table.rows(), |row| {
-        rejected.iter().any(|reject| reject.row == row)
-    });
+    let lost = Mask::from_fn(table.rows(), |row| rejected.iter().any(|reject| reject.row == row));
     let pairs = kept(&output.keep, table.rows()).filter(|&(_, row)| !lost.get(row));
     let (places, rows): (Vec<usize>, Vec<usize>) = pairs.unzip();
     let written = Table::new(descriptor.writes.clone(), output.columns)?.take(&places);
     let merged = table.take(&rows).merge(written, &descriptor.drops)?;
-    let shift = |rejected: Rejected| Rejected {
-        row: rejected.row + first,
-        ..rejected
-    };
+    let shift = |rejected: Rejected| Rejected { row: rejected.row + first, ..rejected };
     Ok(Run {
         descriptor: descriptor.clone(),
         kept: rows.into_iter().map(|row| row + first).collect(),
@@ -167,17 +154,10 @@ fn kept(keep: &Selection, rows: usize) -> Box<dyn Iterator<Item = (usize, usize)
             let rows: Vec<usize> = Mask::from_bitmap(rows, bitmap).ones().collect();
             Box::new(rows.into_iter().map(|row| (row, row)))
         }
-        Selection::Rows(rows) => Box::new(
-            rows.clone()
-                .into_iter()
-                .map(|row| (row as usize, row as usize)),
-        ),
-        Selection::Gather(rows) => Box::new(
-            rows.clone()
-                .into_iter()
-                .enumerate()
-                .map(|(place, row)| (place, row as usize)),
-        ),
+        Selection::Rows(rows) => Box::new(rows.clone().into_iter().map(|row| (row as usize, row as usize))),
+        Selection::Gather(rows) => {
+            Box::new(rows.clone().into_iter().enumerate().map(|(place, row)| (place, row as usize)))
+        }
     }
 }
 
@@ -193,10 +173,6 @@ fn rejected(output: &Output, descriptor: &Descriptor) -> Vec<Rejected> {
     let code = |reason: u16| descriptor.reasons[usize::from(reason)].code.clone();
     std::iter::zip(&rejects.rows, &rejects.reason)
         .enumerate()
-        .map(|(at, (&row, &reason))| Rejected {
-            row: row as usize,
-            code: code(reason),
-            detail: detail(at),
-        })
+        .map(|(at, (&row, &reason))| Rejected { row: row as usize, code: code(reason), detail: detail(at) })
         .collect()
 }

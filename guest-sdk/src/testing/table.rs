@@ -34,22 +34,12 @@ impl Table {
     /// A field that no typed row can hold, or a column that is not laid out as the contract says.
     pub fn new(fields: Vec<Field>, columns: Vec<Column>) -> Result<Table, String> {
         if fields.len() != columns.len() {
-            return Err(format!(
-                "{} fields, but {} columns",
-                fields.len(),
-                columns.len()
-            ));
+            return Err(format!("{} fields, but {} columns", fields.len(), columns.len()));
         }
         let rows = columns.first().map_or(0, length);
-        let table = Table {
-            fields,
-            columns,
-            rows,
-        };
+        let table = Table { fields, columns, rows };
         for at in 0..table.fields.len() {
-            table
-                .scalars(at)
-                .map_err(|problem| format!("column `{}`: {problem}", table.fields[at].name))?;
+            table.scalars(at).map_err(|problem| format!("column `{}`: {problem}", table.fields[at].name))?;
         }
         Ok(table)
     }
@@ -64,31 +54,15 @@ impl Table {
         let rows = json::parse_rows(&fields, lines)?;
         let column = |at: usize| collect(&fields[at], rows.iter().map(|row| row[at].clone()));
         let columns = (0..fields.len()).map(column).collect::<Result<_, _>>()?;
-        Ok(Table {
-            rows: rows.len(),
-            columns,
-            fields,
-        })
+        Ok(Table { rows: rows.len(), columns, fields })
     }
 
     /// The rows as JSON objects.
     pub fn to_json(&self) -> Vec<serde_json::Value> {
-        let columns: Vec<_> = (0..self.fields.len())
-            .map(|at| self.scalars(at).unwrap_or_default())
-            .collect();
-        let value = |row: usize, at: usize| {
-            columns[at]
-                .get(row)
-                .map_or(serde_json::Value::Null, json::to_value)
-        };
+        let columns: Vec<_> = (0..self.fields.len()).map(|at| self.scalars(at).unwrap_or_default()).collect();
+        let value = |row: usize, at: usize| columns[at].get(row).map_or(serde_json::Value::Null, json::to_value);
         (0..self.rows)
-            .map(|row| {
-                self.fields
-                    .iter()
-                    .enumerate()
-                    .map(|(at, field)| (field.name.clone(), value(row, at)))
-                    .collect()
-            })
+            .map(|row| self.fields.iter().enumerate().map(|(at, field)| (field.name.clone(), value(row, at))).collect())
             .collect()
     }
 
@@ -109,11 +83,7 @@ impl Table {
 
     /// The fields behind `names`, and a batch of their columns. What Kafka says of a record is made up where the table
     /// lacks it: topic `test`, topic partition 0, offsets counting from `first`, no timestamp, no key.
-    pub(super) fn read(
-        &self,
-        names: &[String],
-        first: usize,
-    ) -> Result<(Vec<Field>, Batch), String> {
+    pub(super) fn read(&self, names: &[String], first: usize) -> Result<(Vec<Field>, Batch), String> {
         let mut fields = Vec::with_capacity(names.len());
         let mut columns = Vec::with_capacity(names.len());
         for name in names {
@@ -122,8 +92,8 @@ impl Table {
                 columns.push(self.columns[at].clone());
                 continue;
             }
-            let field = metadata(name)
-                .ok_or_else(|| format!("`describe` reads column `{name}`, which is not there"))?;
+            let field =
+                metadata(name).ok_or_else(|| format!("`describe` reads column `{name}`, which is not there"))?;
             let value = |row: usize| match name.as_str() {
                 "$topic" => Some(Scalar::Bytes(b"test".to_vec())),
                 "$partition" => Some(Scalar::Int(0)),
@@ -133,8 +103,7 @@ impl Table {
             columns.push(collect(&field, (0..self.rows).map(value))?);
             fields.push(field);
         }
-        let rows =
-            u32::try_from(self.rows).map_err(|_| "too many rows for one batch".to_owned())?;
+        let rows = u32::try_from(self.rows).map_err(|_| "too many rows for one batch".to_owned())?;
         Ok((fields, Batch { rows, columns }))
     }
 
@@ -146,20 +115,10 @@ impl Table {
         let column = |at: usize| {
             // Both were checked when the table was made.
             let values = self.scalars(at).unwrap_or_default();
-            collect(
-                &self.fields[at],
-                rows.iter().map(|&row| values[row].clone()),
-            )
+            collect(&self.fields[at], rows.iter().map(|&row| values[row].clone()))
         };
-        let columns = (0..self.fields.len())
-            .map(column)
-            .collect::<Result<_, _>>()
-            .unwrap_or_default();
-        Table {
-            fields: self.fields.clone(),
-            columns,
-            rows: rows.len(),
-        }
+        let columns = (0..self.fields.len()).map(column).collect::<Result<_, _>>().unwrap_or_default();
+        Table { fields: self.fields.clone(), columns, rows: rows.len() }
     }
 
     /// The rows of both, one after the other.
@@ -168,9 +127,7 @@ impl Table {
             let values = self.scalars(at)?.into_iter().chain(more.scalars(at)?);
             collect(&self.fields[at], values)
         };
-        self.columns = (0..self.fields.len())
-            .map(column)
-            .collect::<Result<_, _>>()?;
+        self.columns = (0..self.fields.len()).map(column).collect::<Result<_, _>>()?;
         self.rows += more.rows;
         Ok(())
     }
@@ -178,11 +135,7 @@ impl Table {
     /// With the written columns added or replaced, without the dropped ones.
     pub(super) fn merge(mut self, written: Table, drops: &[String]) -> Result<Table, String> {
         for (field, column) in std::iter::zip(written.fields, written.columns) {
-            match self
-                .fields
-                .iter()
-                .position(|known| known.name == field.name)
-            {
+            match self.fields.iter().position(|known| known.name == field.name) {
                 Some(at) => (self.fields[at], self.columns[at]) = (field, column),
                 None => {
                     self.fields.push(field);
@@ -191,32 +144,22 @@ impl Table {
             }
         }
         let kept = |field: &Field| !drops.contains(&field.name);
-        let (fields, columns) = std::iter::zip(self.fields, self.columns)
-            .filter(|(field, _)| kept(field))
-            .unzip();
-        Ok(Table {
-            fields,
-            columns,
-            rows: self.rows,
-        })
+        let (fields, columns) = std::iter::zip(self.fields, self.columns).filter(|(field, _)| kept(field)).unzip();
+        Ok(Table { fields, columns, rows: self.rows })
     }
 
     fn scalars(&self, at: usize) -> Result<Vec<Option<Scalar>>, String> {
         let (field, column, rows) = (&self.fields[at], &self.columns[at], self.rows);
         let unknown = || format!("the harness cannot hold format `{}`", field.format);
-        Ok(
-            match Kind::from_format(&field.format).ok_or_else(unknown)? {
-                Kind::Boolean => read::<bool>(column, rows, Scalar::Boolean)?,
-                Kind::Int => read::<i32>(column, rows, Scalar::Int)?,
-                Kind::Long | Kind::Timestamp => read::<i64>(column, rows, Scalar::Long)?,
-                Kind::Float => read::<f32>(column, rows, Scalar::Float)?,
-                Kind::Double => read::<f64>(column, rows, Scalar::Double)?,
-                Kind::Text => {
-                    read::<&str>(column, rows, |text| Scalar::Bytes(text.as_bytes().to_vec()))?
-                }
-                Kind::Binary => read::<&[u8]>(column, rows, |bytes| Scalar::Bytes(bytes.to_vec()))?,
-            },
-        )
+        Ok(match Kind::from_format(&field.format).ok_or_else(unknown)? {
+            Kind::Boolean => read::<bool>(column, rows, Scalar::Boolean)?,
+            Kind::Int => read::<i32>(column, rows, Scalar::Int)?,
+            Kind::Long | Kind::Timestamp => read::<i64>(column, rows, Scalar::Long)?,
+            Kind::Float => read::<f32>(column, rows, Scalar::Float)?,
+            Kind::Double => read::<f64>(column, rows, Scalar::Double)?,
+            Kind::Text => read::<&str>(column, rows, |text| Scalar::Bytes(text.as_bytes().to_vec()))?,
+            Kind::Binary => read::<&[u8]>(column, rows, |bytes| Scalar::Bytes(bytes.to_vec()))?,
+        })
     }
 }
 
@@ -226,9 +169,7 @@ fn read<'a, T: Cell<'a>>(
     scalar: impl Fn(T) -> Scalar,
 ) -> Result<Vec<Option<Scalar>>, String> {
     let column = Option::<T>::open(Some(column), rows)?;
-    Ok((0..rows)
-        .map(|row| Option::<T>::get(&column, row).map(&scalar))
-        .collect())
+    Ok((0..rows).map(|row| Option::<T>::get(&column, row).map(&scalar)).collect())
 }
 
 /// A column of `field` out of single values.
@@ -267,10 +208,7 @@ fn collect(field: &Field, values: impl Iterator<Item = Option<Scalar>>) -> Resul
         None => Err(format!("the harness cannot hold format `{}`", field.format)),
     }?;
     if column.validity.is_some() && !field.nullable {
-        return Err(format!(
-            "column `{}` holds a null, though declared without",
-            field.name
-        ));
+        return Err(format!("column `{}` holds a null, though declared without", field.name));
     }
     Ok(column)
 }

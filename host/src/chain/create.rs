@@ -10,16 +10,8 @@ use crate::storage::StorageResult;
 ///
 /// Before this has returned, nothing of the record may be published, acknowledged or swept: a record that was created
 /// with a stale number (others had used and pruned it) is void, and only the listing shows it.
-pub(super) async fn create(
-    chain: &Chain,
-    record: &Record,
-    confirm: bool,
-) -> ChainResult<Vec<String>> {
-    let attempt = if chain.protocol.unique_temporary_names {
-        chain.runtime.random()
-    } else {
-        0
-    };
+pub(super) async fn create(chain: &Chain, record: &Record, confirm: bool) -> ChainResult<Vec<String>> {
+    let attempt = if chain.protocol.unique_temporary_names { chain.runtime.random() } else { 0 };
     let temporary = chain.path(&temporary_name(record.sequence, Id(attempt)));
     write_temporary(chain, &temporary, record).await?;
     rename(chain, &temporary, record).await?;
@@ -30,16 +22,9 @@ pub(super) async fn create(
     match newest(names.iter().map(String::as_str)) {
         Some(newest) if newest > record.sequence => {
             if !chain.protocol.keep_void_records {
-                chain
-                    .checkpoints
-                    .storage
-                    .delete(&chain.path(&record_name(record.sequence)))
-                    .await?;
+                chain.checkpoints.storage.delete(&chain.path(&record_name(record.sequence))).await?;
             }
-            Err(ChainError::Lost(format!(
-                "record {newest} exists, so our record {} is void",
-                record.sequence
-            )))
+            Err(ChainError::Lost(format!("record {newest} exists, so our record {} is void", record.sequence)))
         }
         _ => Ok(names),
     }
@@ -58,18 +43,13 @@ async fn rename(chain: &Chain, temporary: &str, record: &Record) -> ChainResult<
     let target = chain.path(&record_name(record.sequence));
     let mut tries = 0;
     loop {
-        let Err(error) = chain.checkpoints.storage.rename(temporary, &target).await else {
-            return Ok(());
-        };
+        let Err(error) = chain.checkpoints.storage.rename(temporary, &target).await else { return Ok(()) };
         match who_is_there(chain, record).await? {
             Holder::Us => return Ok(()),
             Holder::Another => {
                 // Best effort: a sweep of a later take-over finds it otherwise.
                 let _ = chain.checkpoints.storage.delete(temporary).await;
-                return Err(ChainError::Lost(format!(
-                    "another take-over created record {}",
-                    record.sequence
-                )));
+                return Err(ChainError::Lost(format!("another take-over created record {}", record.sequence)));
             }
             Holder::Nobody if tries < TRIES => {
                 chain.pause(tries).await;
@@ -88,25 +68,15 @@ async fn cancel(chain: &Chain, temporary: &str, record: &Record) -> ChainResult<
     if chain.protocol.confirm_cancel {
         let storage = &chain.checkpoints.storage;
         storage.delete(temporary).await?;
-        if chain
-            .until_answered(|| storage.stat(temporary))
-            .await?
-            .is_some()
-        {
-            let message = format!(
-                "cannot cancel the creation of record {}: {temporary} is still there",
-                record.sequence
-            );
+        if chain.until_answered(|| storage.stat(temporary)).await?.is_some() {
+            let message = format!("cannot cancel the creation of record {}: {temporary} is still there", record.sequence);
             return Err(ChainError::Lost(message));
         }
         if matches!(who_is_there(chain, record).await?, Holder::Us) {
             return Ok(());
         }
     }
-    Err(ChainError::Lost(format!(
-        "record {} could not be created and was given up",
-        record.sequence
-    )))
+    Err(ChainError::Lost(format!("record {} could not be created and was given up", record.sequence)))
 }
 
 enum Holder {
@@ -121,16 +91,10 @@ async fn who_is_there(chain: &Chain, record: &Record) -> StorageResult<Holder> {
         id: Id,
         take_over: Id,
     }
-    let Some(bytes) = chain.look(record.sequence).await? else {
-        return Ok(Holder::Nobody);
-    };
+    let Some(bytes) = chain.look(record.sequence).await? else { return Ok(Holder::Nobody) };
     // What cannot be read is not ours: our bytes were complete before the rename was asked for.
     let ours = serde_json::from_slice::<Owner>(&bytes).is_ok_and(|owner| {
-        if chain.protocol.fresh_take_over_ids {
-            owner.id == record.id
-        } else {
-            owner.take_over == record.take_over
-        }
+        if chain.protocol.fresh_take_over_ids { owner.id == record.id } else { owner.take_over == record.take_over }
     });
     Ok(if ours { Holder::Us } else { Holder::Another })
 }

@@ -18,8 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, FORMAT, FileRecord, Id, Protocol, Record, Retention,
-    RowCounts, mark_name, newest, parse_name, record_name, staging_name, topic_partition_directory,
+    BadRecord, ChainName, DeploymentRecord, FORMAT, FileRecord, Id, Protocol, Record, Retention, RowCounts, mark_name,
+    newest, parse_name, record_name, staging_name, topic_partition_directory,
 };
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -122,8 +122,7 @@ pub enum Taken {
 impl Chain {
     /// The directory of the records.
     pub fn directory(&self) -> String {
-        self.checkpoints
-            .join(&topic_partition_directory(&self.topic_partition))
+        self.checkpoints.join(&topic_partition_directory(&self.topic_partition))
     }
 
     fn path(&self, name: &str) -> String {
@@ -132,37 +131,23 @@ impl Chain {
 
     /// The directory in which all take-overs of this topic partition stage, below a table's location.
     pub fn staging_root(&self, table: &Location) -> String {
-        table.join(&format!(
-            "_staging/{}",
-            topic_partition_directory(&self.topic_partition)
-        ))
+        table.join(&format!("_staging/{}", topic_partition_directory(&self.topic_partition)))
     }
 
     /// Takes the topic partition over: publishes what the newest record left unpublished, then fences it.
     ///
     /// `first` is where an empty chain starts.
     pub async fn take_over(self: &Arc<Self>, first: Option<i64>) -> ChainResult<Taken> {
-        let id = if self.protocol.fresh_take_over_ids {
-            Id(self.runtime.random())
-        } else {
-            Id(7)
-        };
+        let id = if self.protocol.fresh_take_over_ids { Id(self.runtime.random()) } else { Id(7) };
         for _ in 0..STARTS {
             let names = self.list().await?;
             let Some(sequence) = newest(names.iter().map(String::as_str)) else {
                 self.check_really_empty(&names)?;
-                let Some(first) = first else {
-                    return Ok(Taken::NeedsFirstPosition);
-                };
+                let Some(first) = first else { return Ok(Taken::NeedsFirstPosition) };
                 let fence = self.fence(0, None, id, first, None);
-                return self
-                    .confirm_fence(fence)
-                    .await
-                    .map(|taken| Taken::Over(Box::new(taken)));
+                return self.confirm_fence(fence).await.map(|taken| Taken::Over(Box::new(taken)));
             };
-            let Some(record) = self.read_newest(sequence).await? else {
-                continue;
-            };
+            let Some(record) = self.read_newest(sequence).await? else { continue };
             // Between listing and reading, others may have gone on: only the newest record's files may be published.
             if self.protocol.list_again_before_publish {
                 let again = self.list().await?;
@@ -176,29 +161,14 @@ impl Chain {
                     other => other?,
                 }
             }
-            let fence = self.fence(
-                sequence + 1,
-                Some(record.id),
-                id,
-                record.next,
-                record.watermark_us,
-            );
+            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, record.watermark_us);
             let taken = self.confirm_fence(fence).await?;
             return Ok(Taken::Over(Box::new(taken)));
         }
-        Err(ChainError::Lost(format!(
-            "the chain moved on {STARTS} times while it was read"
-        )))
+        Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
     }
 
-    fn fence(
-        &self,
-        sequence: u64,
-        predecessor: Option<Id>,
-        take_over: Id,
-        at: i64,
-        watermark: Option<i64>,
-    ) -> Record {
+    fn fence(&self, sequence: u64, predecessor: Option<Id>, take_over: Id, at: i64, watermark: Option<i64>) -> Record {
         Record {
             format: FORMAT,
             sequence,
@@ -239,9 +209,7 @@ impl Chain {
     /// Names in the directory of the records; asked again a few times.
     async fn list(&self) -> StorageResult<Vec<String>> {
         let directory = self.directory();
-        let entries = self
-            .until_answered(|| self.checkpoints.storage.list(&directory))
-            .await?;
+        let entries = self.until_answered(|| self.checkpoints.storage.list(&directory)).await?;
         Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
@@ -279,11 +247,8 @@ impl Chain {
     }
 
     async fn read_newest(&self, sequence: u64) -> ChainResult<Option<Record>> {
-        let Some(bytes) = self.look(sequence).await? else {
-            return Ok(None);
-        };
-        let record = Record::from_bytes(sequence, &bytes)
-            .map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
+        let Some(bytes) = self.look(sequence).await? else { return Ok(None) };
+        let record = Record::from_bytes(sequence, &bytes).map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
         self.check_owner(&record)?;
         Ok(Some(record))
     }
@@ -291,28 +256,19 @@ impl Chain {
     fn stop_at_bad_record(&self, sequence: u64, bad: &BadRecord) -> ChainError {
         let path = self.path(&record_name(sequence));
         let hint = match bad {
-            BadRecord::UnknownFormat(_) => {
-                "run the version of wasmill that wrote it, or a later one"
-            }
-            _ => {
-                "restore the file from a snapshot or a copy; its content cannot be guessed, and starting without it \
-                  would lose or double rows"
-            }
+            BadRecord::UnknownFormat(_) => "run the version of wasmill that wrote it, or a later one",
+            _ => "restore the file from a snapshot or a copy; its content cannot be guessed, and starting without it \
+                  would lose or double rows",
         };
-        let message = format!(
-            "cannot use the newest record of {}, {path}: {bad}",
-            self.topic_partition
-        );
+        let message = format!("cannot use the newest record of {}, {path}: {bad}", self.topic_partition);
         ChainError::Stopped(Error::fatal(message).hint(hint))
     }
 
     fn check_owner(&self, record: &Record) -> ChainResult<()> {
         let directory = self.directory();
         if record.pipeline != self.pipeline {
-            let message = format!(
-                "the checkpoints in {directory} belong to pipeline `{}`, not `{}`",
-                record.pipeline, self.pipeline
-            );
+            let message =
+                format!("the checkpoints in {directory} belong to pipeline `{}`, not `{}`", record.pipeline, self.pipeline);
             let hint = "give each pipeline its own [checkpoint] location, or its old name back";
             return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
         }
@@ -330,16 +286,9 @@ impl Chain {
 
     /// A directory with an archive or marks but without records was tampered with: starting anew would double rows.
     fn check_really_empty(&self, names: &[String]) -> ChainResult<()> {
-        let ours = |name: &String| {
-            name == "archive" || matches!(parse_name(name), Some(ChainName::Mark(..)))
-        };
-        let Some(name) = names.iter().find(|name| ours(name)) else {
-            return Ok(());
-        };
-        let message = format!(
-            "{} holds `{name}` but no record: the newest record was deleted",
-            self.directory()
-        );
+        let ours = |name: &String| name == "archive" || matches!(parse_name(name), Some(ChainName::Mark(..)));
+        let Some(name) = names.iter().find(|name| ours(name)) else { return Ok(()) };
+        let message = format!("{} holds `{name}` but no record: the newest record was deleted", self.directory());
         let hint = "restore the newest record, or move the whole directory away if this topic partition is to start anew";
         Err(ChainError::Stopped(Error::fatal(message).hint(hint)))
     }
@@ -351,33 +300,18 @@ impl Chain {
 
     /// Publishes all files of a record that counts and is the newest, then marks it. Fine to do again.
     async fn publish(&self, record: &Record) -> ChainResult<()> {
-        for (location, files) in [
-            (&self.table, &record.files),
-            (&self.dead_letters, &record.dead_letter_files),
-        ] {
-            match publish_files(
-                location.storage.as_ref(),
-                self.runtime.as_ref(),
-                self.protocol,
-                files,
-            )
-            .await
-            {
+        for (location, files) in [(&self.table, &record.files), (&self.dead_letters, &record.dead_letter_files)] {
+            match publish_files(location.storage.as_ref(), self.runtime.as_ref(), self.protocol, files).await {
                 Ok(()) => {}
                 Err(PublishError::Storage(error)) => return Err(error.into()),
-                Err(error @ PublishError::WrongLength { .. }) => {
-                    return Err(self.stop_at_file(record, &error));
-                }
+                Err(error @ PublishError::WrongLength { .. }) => return Err(self.stop_at_file(record, &error)),
                 Err(error @ PublishError::Missing { .. }) => {
                     if !self.protocol.list_before_lost {
                         return Err(self.stop_at_file(record, &error));
                     }
                     let names = self.list().await?;
                     if newest(names.iter().map(String::as_str)) != Some(record.sequence) {
-                        return Err(ChainError::Lost(format!(
-                            "record {} is not the newest any more",
-                            record.sequence
-                        )));
+                        return Err(ChainError::Lost(format!("record {} is not the newest any more", record.sequence)));
                     }
                     // With its mark there, all was published once, and a job downstream has moved the file since.
                     if self.is_marked(&names, record) {
@@ -391,10 +325,7 @@ impl Chain {
     }
 
     fn stop_at_file(&self, record: &Record, error: &PublishError) -> ChainError {
-        let message = format!(
-            "cannot publish record {} of {}: {error}",
-            record.sequence, self.topic_partition
-        );
+        let message = format!("cannot publish record {} of {}: {error}", record.sequence, self.topic_partition);
         let hint = "restore the file at one of the two paths. If it was removed on purpose, that is an operator's decision: \
                     its rows are counted as committed";
         ChainError::Stopped(Error::fatal(message).hint(hint))
@@ -429,11 +360,7 @@ impl TakeOver {
 
     /// Where this take-over stages files of the table at `table`.
     pub fn staging(&self, table: &Location) -> String {
-        format!(
-            "{}/{}",
-            self.chain.staging_root(table),
-            staging_name(self.fence, self.id)
-        )
+        format!("{}/{}", self.chain.staging_root(table), staging_name(self.fence, self.id))
     }
 
     /// Commits a staged range, publishes its files and marks it. On success all of it is visible and durable, and
@@ -443,8 +370,7 @@ impl TakeOver {
         if !self.chain.protocol.commit_before_publish {
             self.chain.publish(&record).await?;
         }
-        let names =
-            create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
+        let names = create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
         self.sequence = record.sequence;
         self.newest = record.id;
         self.next = record.next;

@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Chain;
-use crate::checkpoint::{
-    ChainName, Id, Record, mark_name, parse_name, record_name, temporary_name,
-};
+use crate::checkpoint::{ChainName, Id, Record, mark_name, parse_name, record_name, temporary_name};
 use crate::storage::{StorageErrorKind, StorageResult};
 
 /// Folds if there is enough to fold. `names` is a listing of the chain's directory. A failure only delays it.
@@ -22,10 +20,7 @@ pub(super) async fn prune(chain: &Chain, names: &[String]) {
 }
 
 async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
-    let mut sequences: Vec<u64> = names
-        .iter()
-        .filter_map(|name| record_sequence(name))
-        .collect();
+    let mut sequences: Vec<u64> = names.iter().filter_map(|name| record_sequence(name)).collect();
     sequences.sort_unstable();
     let keep = chain.retention.keep.max(1);
     if sequences.len() < keep + chain.retention.fold.max(1) {
@@ -33,14 +28,10 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     }
     // Read from the newest of those that go down to the oldest, following predecessors: what does not fit is void.
     let successor = sequences[sequences.len() - keep];
-    let Some(mut expected) = predecessor_of(chain, successor).await? else {
-        return Ok(());
-    };
+    let Some(mut expected) = predecessor_of(chain, successor).await? else { return Ok(()) };
     let mut records = BTreeMap::new();
     for &sequence in sequences[..sequences.len() - keep].iter().rev() {
-        let Some(record) = read(chain, sequence).await? else {
-            return Ok(());
-        };
+        let Some(record) = read(chain, sequence).await? else { return Ok(()) };
         if record.id != expected {
             break;
         }
@@ -53,24 +44,13 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     }
     // Records that an interrupted prune archived but did not delete go without being archived again.
     let archived = archived_up_to(chain).await?;
-    let fresh: Vec<&Record> = records
-        .values()
-        .filter(|record| archived.is_none_or(|last| record.sequence > last))
-        .collect();
+    let fresh: Vec<&Record> = records.values().filter(|record| archived.is_none_or(|last| record.sequence > last)).collect();
     if !fresh.is_empty() {
         archive(chain, &fresh).await?;
     }
     for record in records.values() {
-        chain
-            .checkpoints
-            .storage
-            .delete(&chain.path(&mark_name(record.sequence, record.id)))
-            .await?;
-        chain
-            .checkpoints
-            .storage
-            .delete(&chain.path(&record_name(record.sequence)))
-            .await?;
+        chain.checkpoints.storage.delete(&chain.path(&mark_name(record.sequence, record.id))).await?;
+        chain.checkpoints.storage.delete(&chain.path(&record_name(record.sequence))).await?;
     }
     Ok(())
 }
@@ -84,38 +64,23 @@ fn record_sequence(name: &str) -> Option<u64> {
 
 /// `None`: another prune was faster, or the record cannot be read (a start says so; pruning only leaves it).
 async fn read(chain: &Chain, sequence: u64) -> StorageResult<Option<Record>> {
-    Ok(chain
-        .look(sequence)
-        .await?
-        .and_then(|bytes| Record::from_bytes(sequence, &bytes).ok()))
+    Ok(chain.look(sequence).await?.and_then(|bytes| Record::from_bytes(sequence, &bytes).ok()))
 }
 
 async fn predecessor_of(chain: &Chain, sequence: u64) -> StorageResult<Option<Id>> {
-    Ok(read(chain, sequence)
-        .await?
-        .and_then(|record| record.predecessor))
+    Ok(read(chain, sequence).await?.and_then(|record| record.predecessor))
 }
 
 /// The last sequence in the archive, by the names of its files: `<first>-<last>.jsonl`.
 async fn archived_up_to(chain: &Chain) -> StorageResult<Option<u64>> {
     let directory = chain.path("archive");
-    let entries = chain
-        .until_answered(|| chain.checkpoints.storage.list(&directory))
-        .await?;
-    let last = |name: &str| {
-        name.strip_suffix(".jsonl")?
-            .split_once('-')?
-            .1
-            .parse::<u64>()
-            .ok()
-    };
+    let entries = chain.until_answered(|| chain.checkpoints.storage.list(&directory)).await?;
+    let last = |name: &str| name.strip_suffix(".jsonl")?.split_once('-')?.1.parse::<u64>().ok();
     Ok(entries.iter().filter_map(|entry| last(&entry.name)).max())
 }
 
 async fn archive(chain: &Chain, records: &[&Record]) -> StorageResult<()> {
-    let (Some(first), Some(last)) = (records.first(), records.last()) else {
-        return Ok(());
-    };
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
     let name = format!("{:020}-{:020}", first.sequence, last.sequence);
     let mut bytes = Vec::new();
     for record in records {
@@ -130,10 +95,7 @@ async fn archive(chain: &Chain, records: &[&Record]) -> StorageResult<()> {
     writer.sync().await?;
     writer.close().await?;
     storage.create_directory(&chain.path("archive")).await?;
-    match storage
-        .rename(&temporary, &chain.path(&format!("archive/{name}.jsonl")))
-        .await
-    {
+    match storage.rename(&temporary, &chain.path(&format!("archive/{name}.jsonl"))).await {
         // Records never change, so an archive of the same range has the same content.
         Err(error) if error.kind == StorageErrorKind::AlreadyExists => {
             storage.delete(&temporary).await?;

@@ -18,8 +18,7 @@ pub(super) async fn sweep(chain: &Chain, taken: &TakeOver, names: &[String]) {
 
 async fn try_sweep(chain: &Chain, taken: &TakeOver, names: &[String]) -> StorageResult<()> {
     for name in names {
-        if matches!(parse_name(name), Some(ChainName::Temporary(sequence)) if sequence <= taken.fence)
-        {
+        if matches!(parse_name(name), Some(ChainName::Temporary(sequence)) if sequence <= taken.fence) {
             chain.checkpoints.storage.delete(&chain.path(name)).await?;
         }
     }
@@ -33,22 +32,14 @@ async fn sweep_staging(chain: &Chain, taken: &TakeOver, location: &Location) -> 
     let storage = &location.storage;
     let root = chain.staging_root(location);
     for entry in chain.until_answered(|| storage.list(&root)).await? {
-        let Some((fence, take_over)) = parse_staging_name(&entry.name) else {
-            continue;
-        };
-        let theirs = if chain.protocol.sweep_lower_fences_only {
-            fence < taken.fence
-        } else {
-            take_over != taken.id
-        };
+        let Some((fence, take_over)) = parse_staging_name(&entry.name) else { continue };
+        let theirs = if chain.protocol.sweep_lower_fences_only { fence < taken.fence } else { take_over != taken.id };
         if !theirs {
             continue;
         }
         let directory = format!("{root}/{}", entry.name);
         for file in chain.until_answered(|| storage.list(&directory)).await? {
-            storage
-                .delete(&format!("{directory}/{}", file.name))
-                .await?;
+            storage.delete(&format!("{directory}/{}", file.name)).await?;
         }
         // Its writer may be staging still, so that it is not empty; a later sweep removes it then.
         if let Err(error) = storage.delete(&directory).await {

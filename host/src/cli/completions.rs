@@ -7,9 +7,7 @@ use clap_complete::Shell;
 
 /// Print a script that completes wasmill's commands in a shell.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  wasmill completions bash > ~/.local/share/bash-completion/completions/wasmill"
-)]
+#[command(after_help = "Example:\n  wasmill completions bash > ~/.local/share/bash-completion/completions/wasmill")]
 pub(crate) struct Arguments {
     /// The shell to complete in.
     shell: Shell,

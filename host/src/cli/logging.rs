@@ -49,29 +49,20 @@ pub(crate) fn start(options: &Options) {
         Level::Debug => "warn,wasmill=debug",
         Level::Trace => "info,wasmill=trace",
     };
-    let asked = std::env::var("WASMILL_LOG")
-        .ok()
-        .filter(|text| !text.is_empty());
-    let filter = asked
-        .as_deref()
-        .and_then(|text| EnvFilter::try_new(text).ok());
+    let asked = std::env::var("WASMILL_LOG").ok().filter(|text| !text.is_empty());
+    let filter = asked.as_deref().and_then(|text| EnvFilter::try_new(text).ok());
     let is_wrong = asked.is_some() && filter.is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(level)))
         .with_writer(AboveLiveLines)
         .with_target(false)
-        .with_ansi(
-            std::io::IsTerminal::is_terminal(&io::stderr())
-                && std::env::var_os("NO_COLOR").is_none(),
-        );
+        .with_ansi(std::io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none());
     match options.log_format {
         Format::Text => builder.init(),
         Format::Json => builder.json().init(),
     }
     if is_wrong {
-        tracing::warn!(
-            "WASMILL_LOG is not understood and ignored; wanted levels like info or wasmill=debug,warn"
-        );
+        tracing::warn!("WASMILL_LOG is not understood and ignored; wanted levels like info or wasmill=debug,warn");
     }
 }
 

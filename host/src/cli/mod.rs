@@ -13,13 +13,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// A stream processor whose transforms are WebAssembly: Kafka in, Hive-partitioned Parquet out, exactly once.
 #[derive(Parser)]
-#[command(
-    name = "wasmill",
-    version,
-    max_term_width = 100,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(name = "wasmill", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     logging: logging::Options,

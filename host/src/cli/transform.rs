@@ -55,11 +55,7 @@ impl Build {
         let mut out = std::io::stdout().lock();
         let path = built.path.display();
         if self.json {
-            writeln!(
-                out,
-                "{}",
-                json!({ "name": built.name, "path": path.to_string(), "bytes": built.size })
-            )?;
+            writeln!(out, "{}", json!({ "name": built.name, "path": path.to_string(), "bytes": built.size }))?;
         } else {
             writeln!(out, "{path}: {}, {} bytes", built.name, grouped(built.size))?;
         }

@@ -17,15 +17,10 @@ fn documented(text: &str) -> BTreeSet<String> {
         if let Some(title) = line.strip_prefix("## ") {
             section = match title.trim_matches('`').strip_prefix("[[") {
                 Some(name) => format!("{}[]", name.trim_end_matches("]]")),
-                None => title
-                    .trim_matches(|c| matches!(c, '`' | '[' | ']'))
-                    .to_owned(),
+                None => title.trim_matches(|c| matches!(c, '`' | '[' | ']')).to_owned(),
             };
         }
-        if let Some((key, _)) = line
-            .strip_prefix("| `")
-            .and_then(|rest| rest.split_once("` |"))
-        {
+        if let Some((key, _)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` |")) {
             keys.insert(format!("{section}.{key}"));
         }
     }
@@ -34,17 +29,11 @@ fn documented(text: &str) -> BTreeSet<String> {
 
 /// The blocks of TOML in the document.
 fn examples(text: &str) -> Vec<&str> {
-    text.split("```toml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("```").map(|(block, _)| block))
-        .collect()
+    text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect()
 }
 
 fn surroundings(directory: &Path) -> Surroundings {
-    Surroundings {
-        variable: |_| None,
-        working_directory: directory.to_owned(),
-    }
+    Surroundings { variable: |_| None, working_directory: directory.to_owned() }
 }
 
 #[test]
@@ -61,42 +50,26 @@ fn the_document_names_every_key() {
     let mut asked = BTreeSet::new();
     for source in ["[source.kafka]", "[source.file]", "[source.eventsim]"] {
         for start in starts {
-            let is_other =
-                |block: &&&str| block.starts_with("[source.") && !block.starts_with(source);
-            let file: String = blocks
-                .iter()
-                .filter(|block| !is_other(block))
-                .copied()
-                .collect();
+            let is_other = |block: &&&str| block.starts_with("[source.") && !block.starts_with(source);
+            let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
             let file = file.replacen(starts[0], start, 1);
             let path = directory.path().join("p.toml");
             let (config, mistakes, keys) = examine(&path, &file, &surroundings(directory.path()));
-            assert!(
-                config.is_some() && mistakes.is_empty(),
-                "{mistakes:?}\n{file}"
-            );
+            assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}\n{file}");
             asked.extend(keys);
         }
     }
     let inside = |key: &String, other: &String| {
-        other
-            .strip_prefix(key.as_str())
-            .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('['))
+        other.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.') || rest.starts_with('['))
     };
     // `schema.*` and `start` are values and tables at once; other tables are described by what is in them.
     let is_value = |key: &String| ["schema.*", "source.kafka.start"].contains(&key.as_str());
-    let keys: BTreeSet<String> = asked
-        .iter()
-        .filter(|key| is_value(key) || !asked.iter().any(|other| inside(key, other)))
-        .cloned()
-        .collect();
+    let keys: BTreeSet<String> =
+        asked.iter().filter(|key| is_value(key) || !asked.iter().any(|other| inside(key, other))).cloned().collect();
     assert_eq!(documented(&text), keys);
     for key in &keys {
         let name = key.rsplit('.').next().unwrap();
-        assert!(
-            name == "*" || text.contains(&format!("{name} = ")),
-            "no example of {key}"
-        );
+        assert!(name == "*" || text.contains(&format!("{name} = ")), "no example of {key}");
     }
 }
 
@@ -108,10 +81,7 @@ fn the_shipped_pipelines_are_read() {
         let text = std::fs::read_to_string(&path).unwrap();
         // The modules are built by `make`; whether they are there is not asked here.
         let (_, mistakes, _) = examine(&path, &text, &surroundings(Path::new("/work")));
-        let others: Vec<_> = mistakes
-            .iter()
-            .filter(|mistake| !mistake.message.starts_with("there is no file"))
-            .collect();
+        let others: Vec<_> = mistakes.iter().filter(|mistake| !mistake.message.starts_with("there is no file")).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());
         count += 1;
     }

@@ -39,31 +39,13 @@ pub(super) struct Reader<'e> {
 
 impl<'e> Reader<'e> {
     pub(super) fn new(text: &'e str, directory: &'e Path, surroundings: &'e Surroundings) -> Self {
-        Self {
-            text,
-            surroundings,
-            directory,
-            mistakes: RefCell::default(),
-            asked: RefCell::default(),
-        }
+        Self { text, surroundings, directory, mistakes: RefCell::default(), asked: RefCell::default() }
     }
 
     /// Notes a mistake at byte `at` of the text.
     pub(super) fn mistake(&self, at: Option<usize>, key: &str, message: impl Into<String>) {
-        let line = at.map(|at| {
-            1 + self
-                .text
-                .as_bytes()
-                .iter()
-                .take(at)
-                .filter(|byte| **byte == b'\n')
-                .count()
-        });
-        self.mistakes.borrow_mut().push(Mistake {
-            line,
-            key: key.to_owned(),
-            message: message.into(),
-        });
+        let line = at.map(|at| 1 + self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count());
+        self.mistakes.borrow_mut().push(Mistake { line, key: key.to_owned(), message: message.into() });
     }
 
     /// The mistakes in the order of their lines, and every key that was asked for.
@@ -75,36 +57,20 @@ impl<'e> Reader<'e> {
 
     /// The value of an environment variable or of a file, if `value` refers to one.
     fn resolve<'t>(&'t self, path: &str, at: usize, value: &'t DeValue<'t>) -> Option<Value<'t>> {
-        let Some(reference) = value.as_table().and_then(Reference::of) else {
-            return Some(Value::Toml(value));
-        };
+        let Some(reference) = value.as_table().and_then(Reference::of) else { return Some(Value::Toml(value)) };
         match (reference.kind, reference.name) {
             ("env", name) => match ((self.surroundings.variable)(name), reference.default) {
-                (Some(text), _) => Some(Value::Referred {
-                    text,
-                    origin: format!("the environment variable {name}"),
-                }),
+                (Some(text), _) => Some(Value::Referred { text, origin: format!("the environment variable {name}") }),
                 (None, Some(default)) => Some(Value::Toml(default)),
                 (None, None) => {
-                    self.mistake(
-                        Some(at),
-                        path,
-                        format!("the environment variable {name} is not set"),
-                    );
+                    self.mistake(Some(at), path, format!("the environment variable {name} is not set"));
                     None
                 }
             },
             (_, name) => match read_small(&self.directory.join(name)) {
-                Ok(text) => Some(Value::Referred {
-                    text,
-                    origin: format!("the file {name}"),
-                }),
+                Ok(text) => Some(Value::Referred { text, origin: format!("the file {name}") }),
                 Err(why) => {
-                    self.mistake(
-                        Some(at),
-                        path,
-                        format!("cannot read the file {name}: {why}"),
-                    );
+                    self.mistake(Some(at), path, format!("cannot read the file {name}: {why}"));
                     None
                 }
             },
@@ -124,21 +90,9 @@ impl<'t> Reference<'t> {
         let text = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
         let default = table.get("default").map(|value| value.get_ref());
         match (text("env"), text("file"), table.len()) {
-            (Some(name), None, 1) => Some(Self {
-                kind: "env",
-                name,
-                default: None,
-            }),
-            (Some(name), None, 2) if default.is_some() => Some(Self {
-                kind: "env",
-                name,
-                default,
-            }),
-            (None, Some(name), 1) => Some(Self {
-                kind: "file",
-                name,
-                default: None,
-            }),
+            (Some(name), None, 1) => Some(Self { kind: "env", name, default: None }),
+            (Some(name), None, 2) if default.is_some() => Some(Self { kind: "env", name, default }),
+            (None, Some(name), 1) => Some(Self { kind: "file", name, default: None }),
             _ => None,
         }
     }
@@ -147,18 +101,12 @@ impl<'t> Reference<'t> {
 fn read_small(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.take(REFERENCED_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    file.take(REFERENCED_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > REFERENCED_FILE_BYTES {
         return Err(format!("it is larger than {REFERENCED_FILE_BYTES} bytes"));
     }
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    Ok(text
-        .strip_suffix('\n')
-        .map(|text| text.strip_suffix('\r').unwrap_or(text))
-        .unwrap_or(&text)
-        .to_owned())
+    Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
 }
 
 /// A table of the file whose keys are known beforehand.
@@ -176,34 +124,19 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// The file itself.
     pub(super) fn root(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Self {
-        Self {
-            reader,
-            path: String::new(),
-            generic: String::new(),
-            at: None,
-            table,
-            asked: RefCell::default(),
-        }
+        Self { reader, path: String::new(), generic: String::new(), at: None, table, asked: RefCell::default() }
     }
 
     fn ask(&self, name: &'static str) {
         self.asked.borrow_mut().insert(name);
-        self.reader
-            .asked
-            .borrow_mut()
-            .insert(join(&self.generic, name));
+        self.reader.asked.borrow_mut().insert(join(&self.generic, name));
     }
 
     /// The field of that name, if it is there.
     pub(super) fn optional(&self, name: &'static str) -> Option<Field<'t>> {
         self.ask(name);
         let (key, value) = self.table.get_key_value(name)?;
-        Field::new(
-            self.reader,
-            join(&self.path, name),
-            key.span().start,
-            value.get_ref(),
-        )
+        Field::new(self.reader, join(&self.path, name), key.span().start, value.get_ref())
     }
 
     /// The field of that name; that it is missing is a mistake, which `example` helps to repair.
@@ -225,22 +158,11 @@ impl<'t> Section<'t> {
         match value.get_ref() {
             DeValue::Table(table) => {
                 let at = Some(key.span().start);
-                Some(Section {
-                    reader: self.reader,
-                    path,
-                    generic,
-                    at,
-                    table,
-                    asked: RefCell::default(),
-                })
+                Some(Section { reader: self.reader, path, generic, at, table, asked: RefCell::default() })
             }
             other => {
                 let found = describe(other);
-                self.reader.mistake(
-                    Some(key.span().start),
-                    &path,
-                    format!("found {found}, wanted a table [{path}]"),
-                );
+                self.reader.mistake(Some(key.span().start), &path, format!("found {found}, wanted a table [{path}]"));
                 None
             }
         }
@@ -251,8 +173,7 @@ impl<'t> Section<'t> {
         if !self.table.contains_key(name) {
             self.ask(name);
             let path = join(&self.path, name);
-            self.reader
-                .mistake(None, &path, format!("missing; wanted a table [{path}]"));
+            self.reader.mistake(None, &path, format!("missing; wanted a table [{path}]"));
             return None;
         }
         self.section(name)
@@ -261,16 +182,10 @@ impl<'t> Section<'t> {
     /// The tables `[[name]]`, in order.
     pub(super) fn sections(&self, name: &'static str) -> Vec<Section<'t>> {
         self.ask(name);
-        let Some((key, value)) = self.table.get_key_value(name) else {
-            return Vec::new();
-        };
+        let Some((key, value)) = self.table.get_key_value(name) else { return Vec::new() };
         let path = join(&self.path, name);
         let wrong = |at: usize, found: &DeValue<'_>| {
-            self.reader.mistake(
-                Some(at),
-                &path,
-                format!("found {}, wanted tables [[{path}]]", describe(found)),
-            );
+            self.reader.mistake(Some(at), &path, format!("found {}, wanted tables [[{path}]]", describe(found)));
         };
         let DeValue::Array(items) = value.get_ref() else {
             wrong(key.span().start, value.get_ref());
@@ -282,16 +197,10 @@ impl<'t> Section<'t> {
                 wrong(item.span().start, item.get_ref());
                 continue;
             };
-            let label = table
-                .get("name")
-                .and_then(|name| name.get_ref().as_str())
-                .map(str::to_owned);
+            let label = table.get("name").and_then(|name| name.get_ref().as_str()).map(str::to_owned);
             sections.push(Section {
                 reader: self.reader,
-                path: format!(
-                    "{path}[{}]",
-                    label.unwrap_or_else(|| (index + 1).to_string())
-                ),
+                path: format!("{path}[{}]", label.unwrap_or_else(|| (index + 1).to_string())),
                 generic: format!("{}[]", join(&self.generic, name)),
                 at: Some(item.span().start),
                 table,
@@ -303,22 +212,14 @@ impl<'t> Section<'t> {
 
     /// All fields, whatever their names, in the order of the file.
     pub(super) fn all(&self) -> Vec<(&'t str, Field<'t>)> {
-        self.reader
-            .asked
-            .borrow_mut()
-            .insert(join(&self.generic, "*"));
+        self.reader.asked.borrow_mut().insert(join(&self.generic, "*"));
         let mut entries: Vec<_> = self.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries
             .into_iter()
             .filter_map(|(key, value)| {
                 let name: &'t str = key.get_ref();
-                let field = Field::new(
-                    self.reader,
-                    join(&self.path, name),
-                    key.span().start,
-                    value.get_ref(),
-                )?;
+                let field = Field::new(self.reader, join(&self.path, name), key.span().start, value.get_ref())?;
                 Some((name, field))
             })
             .collect()
@@ -327,38 +228,20 @@ impl<'t> Section<'t> {
     /// Every key in it that nobody asked for is a mistake.
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
-        for (key, _) in self
-            .table
-            .iter()
-            .filter(|(key, _)| !asked.contains(key.get_ref().as_ref()))
-        {
+        for (key, _) in self.table.iter().filter(|(key, _)| !asked.contains(key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
             let hint = match did_you_mean(name, asked.iter().copied()) {
-                hint if hint.is_empty() => {
-                    format!("; known here: {}", listed(asked.iter().copied()))
-                }
+                hint if hint.is_empty() => format!("; known here: {}", listed(asked.iter().copied())),
                 hint => hint,
             };
-            self.reader.mistake(
-                Some(key.span().start),
-                &join(&self.path, name),
-                format!("unknown key{hint}"),
-            );
+            self.reader.mistake(Some(key.span().start), &join(&self.path, name), format!("unknown key{hint}"));
         }
     }
 
     /// Notes a mistake about the key `name` of this section; an empty name is the section itself.
     pub(super) fn mistake(&self, name: &str, message: impl Into<String>) {
-        let at = self
-            .table
-            .get_key_value(name)
-            .map(|(key, _)| key.span().start)
-            .or(self.at);
-        let path = if name.is_empty() {
-            self.path.clone()
-        } else {
-            join(&self.path, name)
-        };
+        let at = self.table.get_key_value(name).map(|(key, _)| key.span().start).or(self.at);
+        let path = if name.is_empty() { self.path.clone() } else { join(&self.path, name) };
         self.reader.mistake(at, &path, message);
     }
 }
@@ -382,19 +265,9 @@ pub(super) struct Field<'t> {
 }
 
 impl<'t> Field<'t> {
-    fn new(
-        reader: &'t Reader<'t>,
-        path: String,
-        at: usize,
-        value: &'t DeValue<'t>,
-    ) -> Option<Self> {
+    fn new(reader: &'t Reader<'t>, path: String, at: usize, value: &'t DeValue<'t>) -> Option<Self> {
         let value = reader.resolve(&path, at, value)?;
-        Some(Self {
-            reader,
-            path,
-            at,
-            value,
-        })
+        Some(Self { reader, path, at, value })
     }
 
     pub(super) fn reader(&self) -> &'t Reader<'t> {
@@ -432,16 +305,9 @@ impl<'t> Field<'t> {
 
     /// The items of an array; `None` when it is none.
     pub(super) fn items(&self) -> Option<Vec<Field<'t>>> {
-        let DeValue::Array(items) = self.toml()? else {
-            return None;
-        };
+        let DeValue::Array(items) = self.toml()? else { return None };
         let item = |(index, item): (usize, &'t toml::Spanned<DeValue<'t>>)| {
-            Field::new(
-                self.reader,
-                format!("{}[{}]", self.path, index + 1),
-                item.span().start,
-                item.get_ref(),
-            )
+            Field::new(self.reader, format!("{}[{}]", self.path, index + 1), item.span().start, item.get_ref())
         };
         Some(items.iter().enumerate().filter_map(item).collect())
     }
@@ -453,9 +319,7 @@ impl<'t> Field<'t> {
 
     /// The field as a table with known keys; `None` when it is none.
     pub(super) fn section(&self, generic: &str) -> Option<Section<'t>> {
-        let DeValue::Table(table) = self.toml()? else {
-            return None;
-        };
+        let DeValue::Table(table) = self.toml()? else { return None };
         Some(Section {
             reader: self.reader,
             path: self.path.clone(),
@@ -491,14 +355,7 @@ fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => {
             let shown: String = text.chars().take(80).collect();
-            format!(
-                "{shown:?}{}",
-                if shown.len() < text.len() {
-                    " (and more)"
-                } else {
-                    ""
-                }
-            )
+            format!("{shown:?}{}", if shown.len() < text.len() { " (and more)" } else { "" })
         }
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
@@ -511,17 +368,9 @@ fn describe(value: &DeValue<'_>) -> String {
 
 /// `"a", "b"`.
 pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words
-        .into_iter()
-        .map(|word| format!("\"{word}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.into_iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

@@ -23,8 +23,7 @@ impl Config {
         let text = read(path)?;
         let surroundings = Surroundings::of_this_process()?;
         Self::parse(path, &text, &surroundings).map_err(|mistakes| {
-            Error::config(mistakes.to_string())
-                .hint("every key is described in host/docs/pipeline-file.md")
+            Error::config(mistakes.to_string()).hint("every key is described in host/docs/pipeline-file.md")
         })
     }
 
@@ -33,10 +32,7 @@ impl Config {
         let (config, mistakes, _) = examine(path, text, surroundings);
         match config {
             Some(config) if mistakes.is_empty() => Ok(config),
-            _ => Err(Mistakes {
-                file: path.display().to_string(),
-                mistakes,
-            }),
+            _ => Err(Mistakes { file: path.display().to_string(), mistakes }),
         }
     }
 }
@@ -46,39 +42,24 @@ impl Surroundings {
     pub fn of_this_process() -> Result<Self> {
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::fatal("cannot tell the working directory").because(error))?;
-        Ok(Self {
-            variable: |name| std::env::var(name).ok(),
-            working_directory,
-        })
+        Ok(Self { variable: |name| std::env::var(name).ok(), working_directory })
     }
 }
 
 fn read(path: &Path) -> Result<String> {
     let name = path.display();
-    let cannot = |error: std::io::Error| {
-        Error::config(format!("cannot read the pipeline file {name}")).because(error)
-    };
+    let cannot = |error: std::io::Error| Error::config(format!("cannot read the pipeline file {name}")).because(error);
     let length = std::fs::metadata(path).map_err(cannot)?.len();
     if length > FILE_BYTES {
-        return Err(Error::config(format!(
-            "{name} is not a pipeline file: it has {length} bytes, more than {FILE_BYTES}"
-        )));
+        return Err(Error::config(format!("{name} is not a pipeline file: it has {length} bytes, more than {FILE_BYTES}")));
     }
     let bytes = std::fs::read(path).map_err(cannot)?;
-    String::from_utf8(bytes).map_err(|error| {
-        Error::config(format!(
-            "{name} is not a pipeline file: it is not UTF-8 text"
-        ))
-        .because(error)
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| Error::config(format!("{name} is not a pipeline file: it is not UTF-8 text")).because(error))
 }
 
 /// The configuration if there is one, the mistakes, and all keys that were asked for.
-pub(super) fn examine(
-    path: &Path,
-    text: &str,
-    surroundings: &Surroundings,
-) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
+pub(super) fn examine(path: &Path, text: &str, surroundings: &Surroundings) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
     let directory = path.parent().unwrap_or(Path::new(""));
     let directory = surroundings.working_directory.join(directory);
     let reader = Reader::new(text, &directory, surroundings);
@@ -89,11 +70,7 @@ pub(super) fn examine(
     } else {
         for error in errors {
             let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            reader.mistake(
-                error.span().map(|span| span.start),
-                "",
-                format!("not TOML: {message}"),
-            );
+            reader.mistake(error.span().map(|span| span.start), "", format!("not TOML: {message}"));
         }
         None
     };
@@ -103,9 +80,7 @@ pub(super) fn examine(
 
 fn config(root: Section<'_>) -> Option<Config> {
     let name = root.required_section("pipeline").and_then(|section| {
-        let name = section
-            .required("name", "\"listen-events\"")
-            .and_then(|field| value::name(&field));
+        let name = section.required("name", "\"listen-events\"").and_then(|field| value::name(&field));
         section.finish();
         name
     });
@@ -124,10 +99,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         ("dead_letters", dead_letters.as_ref()),
         ("checkpoint", checkpoint.as_ref().map(|(_, place)| place)),
     ];
-    let places: Vec<_> = places
-        .into_iter()
-        .filter_map(|(name, place)| Some((name, place?)))
-        .collect();
+    let places: Vec<_> = places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect();
     table::check_apart(&root, &places);
     root.finish();
     Some(Config {
@@ -144,29 +116,14 @@ fn config(root: Section<'_>) -> Option<Config> {
 }
 
 fn storage(root: &Section<'_>) -> StorageOptions {
-    let Some(section) = root.section("storage") else {
-        return StorageOptions::default();
-    };
-    let file_mode = section
-        .optional("file_mode")
-        .and_then(|field| value::file_mode(&field));
-    let group = section
-        .optional("group")
-        .and_then(|field| value::text(&field));
-    let replication = section
-        .optional("replication")
-        .and_then(|field| value::integer(&field, 1..=512));
-    let sync_on_close = section
-        .optional("sync_on_close")
-        .and_then(|field| value::boolean(&field));
+    let Some(section) = root.section("storage") else { return StorageOptions::default() };
+    let file_mode = section.optional("file_mode").and_then(|field| value::file_mode(&field));
+    let group = section.optional("group").and_then(|field| value::text(&field));
+    let replication = section.optional("replication").and_then(|field| value::integer(&field, 1..=512));
+    let sync_on_close = section.optional("sync_on_close").and_then(|field| value::boolean(&field));
     section.finish();
     let replication = replication.and_then(|copies| u32::try_from(copies).ok());
-    StorageOptions {
-        file_mode,
-        group,
-        replication,
-        sync_on_close,
-    }
+    StorageOptions { file_mode, group, replication, sync_on_close }
 }
 
 fn limits(root: &Section<'_>) -> Option<LimitsConfig> {
@@ -177,16 +134,13 @@ fn limits(root: &Section<'_>) -> Option<LimitsConfig> {
         batch_rows: 1_024,
         shutdown: Duration::from_secs(30),
     };
-    let Some(section) = root.section("limits") else {
-        return Some(limits);
-    };
+    let Some(section) = root.section("limits") else { return Some(limits) };
     let as_usize = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
     if let Some(field) = section.optional("workers") {
         limits.workers = as_usize(value::integer(&field, 1..=1_024)).unwrap_or_default();
     }
     if let Some(field) = section.optional("memory_budget") {
-        limits.memory_budget =
-            as_usize(value::size(&field, 16_000_000..=1 << 40)).unwrap_or_default();
+        limits.memory_budget = as_usize(value::size(&field, 16_000_000..=1 << 40)).unwrap_or_default();
     }
     if let Some(field) = section.optional("batch_rows") {
         limits.batch_rows = as_usize(value::integer(&field, 1..=65_536)).unwrap_or_default();

@@ -27,12 +27,7 @@ pub struct Mistakes {
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.mistakes.len();
-        write!(
-            f,
-            "{} has {count} mistake{}",
-            self.file,
-            if count == 1 { "" } else { "s" }
-        )?;
+        write!(f, "{} has {count} mistake{}", self.file, if count == 1 { "" } else { "s" })?;
         for Mistake { line, key, message } in &self.mistakes {
             write!(f, "\n  {}", self.file)?;
             if let Some(line) = line {
@@ -48,19 +43,11 @@ impl fmt::Display for Mistakes {
 }
 
 /// `; did you mean "x"?` for the candidate that `found` is a misspelling of; else nothing.
-pub(super) fn did_you_mean<'a>(
-    found: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> String {
+pub(super) fn did_you_mean<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let allowed = (found.len() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&found.to_ascii_lowercase(), candidate),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&found.to_ascii_lowercase(), candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| format!("; did you mean \"{candidate}\"?"))
@@ -75,10 +62,7 @@ mod tests {
     fn only_near_words_are_proposed() {
         let words = ["topics", "brokers", "group"];
         assert_eq!(did_you_mean("topic", words), "; did you mean \"topics\"?");
-        assert_eq!(
-            did_you_mean("Borkers", words),
-            "; did you mean \"brokers\"?"
-        );
+        assert_eq!(did_you_mean("Borkers", words), "; did you mean \"brokers\"?");
         assert_eq!(did_you_mean("location", words), "");
     }
 
@@ -87,21 +71,10 @@ mod tests {
         let mistakes = Mistakes {
             file: "a.toml".into(),
             mistakes: vec![
-                Mistake {
-                    line: Some(3),
-                    key: "table.x".into(),
-                    message: "unknown key".into(),
-                },
-                Mistake {
-                    line: None,
-                    key: String::new(),
-                    message: "empty".into(),
-                },
+                Mistake { line: Some(3), key: "table.x".into(), message: "unknown key".into() },
+                Mistake { line: None, key: String::new(), message: "empty".into() },
             ],
         };
-        assert_eq!(
-            mistakes.to_string(),
-            "a.toml has 2 mistakes\n  a.toml:3: table.x: unknown key\n  a.toml: empty"
-        );
+        assert_eq!(mistakes.to_string(), "a.toml has 2 mistakes\n  a.toml:3: table.x: unknown key\n  a.toml: empty");
     }
 }

@@ -12,9 +12,9 @@ mod mistake;
 pub mod secret;
 mod source;
 mod table;
+mod transform;
 #[cfg(test)]
 mod tests;
-mod transform;
 mod value;
 
 use std::path::PathBuf;
@@ -142,11 +142,7 @@ pub struct GuestLimits {
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self {
-            memory_bytes: 64 << 20,
-            deadline: Duration::from_secs(1),
-            output_bytes: 64 << 20,
-        }
+        Self { memory_bytes: 64 << 20, deadline: Duration::from_secs(1), output_bytes: 64 << 20 }
     }
 }
 

@@ -36,17 +36,7 @@ impl Settings {
 /// Whether a setting of this name holds something that must not be shown.
 pub fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [
-        "password",
-        "passwd",
-        "secret",
-        "key",
-        "token",
-        "credential",
-        "jaas",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+    ["password", "passwd", "secret", "key", "token", "credential", "jaas"].iter().any(|word| name.contains(word))
 }
 
 impl Deref for Settings {
@@ -68,25 +58,15 @@ impl<'a> IntoIterator for &'a Settings {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Settings {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        let values = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        Self {
-            values,
-            secret: BTreeSet::new(),
-        }
+        let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { values, secret: BTreeSet::new() }
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.values.iter().map(|(name, value)| {
-            let value = if self.is_secret(name) {
-                "(secret)"
-            } else {
-                value.as_str()
-            };
+            let value = if self.is_secret(name) { "(secret)" } else { value.as_str() };
             (name, value)
         });
         f.debug_map().entries(shown).finish()
@@ -99,16 +79,11 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let mut settings: Settings = [("min_seconds", "30"), ("sasl.password", "hunter2")]
-            .into_iter()
-            .collect();
+        let mut settings: Settings = [("min_seconds", "30"), ("sasl.password", "hunter2")].into_iter().collect();
         settings.insert_secret("salt", "pepper");
         let text = format!("{settings:?}");
         assert!(text.contains("30"), "{text}");
-        assert!(
-            !text.contains("hunter2") && !text.contains("pepper"),
-            "{text}"
-        );
+        assert!(!text.contains("hunter2") && !text.contains("pepper"), "{text}");
         assert_eq!(settings["salt"], "pepper");
     }
 }

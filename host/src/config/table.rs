@@ -5,8 +5,8 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field as Column, Schema};
 
 use super::file::{Field, Section, listed};
-use super::mistake::did_you_mean;
 use super::value::{self, Place};
+use super::mistake::did_you_mean;
 use super::{CheckpointConfig, Compression, EventTime, TableConfig, TimeUnit};
 use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::error::{Error, Result};
@@ -19,16 +19,11 @@ pub(super) fn schema(root: &Section<'_>) -> Option<EventSchema> {
     let section = root.required_section("schema")?;
     let all = section.all();
     let expected = all.len();
-    let fields: Vec<EventField> = all
-        .iter()
-        .filter_map(|(name, field)| event_field(name, field))
-        .collect();
+    let fields: Vec<EventField> = all.iter().filter_map(|(name, field)| event_field(name, field)).collect();
     if fields.len() < expected {
         return None;
     }
-    EventSchema::new(fields)
-        .map_err(|why| section.mistake("", why))
-        .ok()
+    EventSchema::new(fields).map_err(|why| section.mistake("", why)).ok()
 }
 
 fn event_field(name: &str, field: &Field<'_>) -> Option<EventField> {
@@ -57,42 +52,24 @@ fn event_field(name: &str, field: &Field<'_>) -> Option<EventField> {
         }
     };
     match parsed {
-        Ok((kind, required)) => Some(EventField {
-            name: name.to_owned(),
-            kind,
-            required,
-        }),
+        Ok((kind, required)) => Some(EventField { name: name.to_owned(), kind, required }),
         Err(why) => {
-            field.mistake(if field.is_secret() {
-                "is not a type".to_owned()
-            } else {
-                why
-            });
+            field.mistake(if field.is_secret() { "is not a type".to_owned() } else { why });
             None
         }
     }
 }
 
 /// `[table]`, and where it lies. `is_final`: no transform changes the columns of `schema`, so columns can be checked now.
-pub(super) fn table(
-    root: &Section<'_>,
-    schema: Option<&EventSchema>,
-    is_final: bool,
-) -> Option<(TableConfig, Place)> {
+pub(super) fn table(root: &Section<'_>, schema: Option<&EventSchema>, is_final: bool) -> Option<(TableConfig, Place)> {
     let section = root.required_section("table")?;
-    let location = section
-        .required("location", "\"hdfs://host:port/path\"")
-        .and_then(|field| value::location(&field));
+    let location = section.required("location", "\"hdfs://host:port/path\"").and_then(|field| value::location(&field));
     let event_time = event_time(&section, schema, is_final);
     let partition_by = partition_by(&section, schema, is_final);
     let compression = match section.optional("compression") {
         Some(field) => value::choice(
             &field,
-            &[
-                ("zstd", Compression::Zstd),
-                ("snappy", Compression::Snappy),
-                ("none", Compression::Uncompressed),
-            ],
+            &[("zstd", Compression::Zstd), ("snappy", Compression::Snappy), ("none", Compression::Uncompressed)],
         ),
         None => Some(Compression::Zstd),
     };
@@ -117,11 +94,7 @@ pub(super) fn table(
     Some((table, location))
 }
 
-fn event_time(
-    table: &Section<'_>,
-    schema: Option<&EventSchema>,
-    is_final: bool,
-) -> Option<EventTime> {
+fn event_time(table: &Section<'_>, schema: Option<&EventSchema>, is_final: bool) -> Option<EventTime> {
     const EXAMPLE: &str = "{ column = \"ts\", unit = \"ms\" }";
     let field = table.required("event_time", EXAMPLE)?;
     let Some(section) = field.section("table.event_time") else {
@@ -131,11 +104,7 @@ fn event_time(
     let column = section.required("column", "\"ts\"");
     let unit = section.optional("unit");
     section.finish();
-    let units = [
-        ("s", TimeUnit::Seconds),
-        ("ms", TimeUnit::Milliseconds),
-        ("us", TimeUnit::Microseconds),
-    ];
+    let units = [("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("us", TimeUnit::Microseconds)];
     let given = match &unit {
         Some(field) => Some(value::choice(field, &units)?),
         None => None,
@@ -143,29 +112,18 @@ fn event_time(
     let column_field = column?;
     let column = value::text(&column_field)?;
     let Some(schema) = schema else {
-        return Some(EventTime {
-            column,
-            unit: given.unwrap_or(TimeUnit::Milliseconds),
-        });
+        return Some(EventTime { column, unit: given.unwrap_or(TimeUnit::Milliseconds) });
     };
-    let found = schema
-        .arrow
-        .fields()
-        .iter()
-        .find(|field| *field.name() == column);
+    let found = schema.arrow.fields().iter().find(|field| *field.name() == column);
     let unit = match (found.map(|field| field.data_type()), given, unit) {
         (Some(DataType::Timestamp(..)), Some(_), Some(field)) => {
-            field.mistake(format!(
-                "the column {column:?} is a timestamp and has its own unit; leave unit out"
-            ));
+            field.mistake(format!("the column {column:?} is a timestamp and has its own unit; leave unit out"));
             return None;
         }
         (Some(DataType::Timestamp(..)), ..) => TimeUnit::Microseconds,
         (Some(DataType::Int32 | DataType::Int64), None, _) => {
             let kind = "a whole number, so its unit is needed";
-            column_field.mistake(format!(
-                "the column {column:?} is {kind}: unit = one of \"s\", \"ms\", \"us\""
-            ));
+            column_field.mistake(format!("the column {column:?} is {kind}: unit = one of \"s\", \"ms\", \"us\""));
             return None;
         }
         (Some(DataType::Int32 | DataType::Int64), Some(unit), _) => unit,
@@ -183,14 +141,8 @@ fn event_time(
     Some(EventTime { column, unit })
 }
 
-fn partition_by(
-    table: &Section<'_>,
-    schema: Option<&EventSchema>,
-    is_final: bool,
-) -> Option<Vec<String>> {
-    let Some(field) = table.optional("partition_by") else {
-        return Some(TIME_PARTITIONS.map(str::to_owned).to_vec());
-    };
+fn partition_by(table: &Section<'_>, schema: Option<&EventSchema>, is_final: bool) -> Option<Vec<String>> {
+    let Some(field) = table.optional("partition_by") else { return Some(TIME_PARTITIONS.map(str::to_owned).to_vec()) };
     let names = value::texts(&field, "[\"year\", \"month\", \"day\", \"hour\"]")?;
     if let Some(schema) = schema {
         let columns = || schema.arrow.fields().iter();
@@ -201,9 +153,7 @@ fn partition_by(
             .filter_map(|name| why_no_partition(&schema.arrow, name))
             .collect();
         if !mistakes.is_empty() {
-            mistakes
-                .into_iter()
-                .for_each(|mistake| field.mistake(mistake));
+            mistakes.into_iter().for_each(|mistake| field.mistake(mistake));
             return None;
         }
     }
@@ -215,17 +165,11 @@ fn why_no_event_time(schema: &Schema, column: &str) -> Option<String> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
     let Some(field) = schema.fields().iter().find(|field| field.name() == column) else {
         let hint = did_you_mean(column, names());
-        return Some(format!(
-            "there is no column {column:?}{hint}; columns: {}",
-            listed(names())
-        ));
+        return Some(format!("there is no column {column:?}{hint}; columns: {}", listed(names())));
     };
     match field.data_type() {
         DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => None,
-        other => Some(format!(
-            "the column {column:?} is {}, wanted int, long or a timestamp",
-            plain(other)
-        )),
+        other => Some(format!("the column {column:?} is {}, wanted int, long or a timestamp", plain(other))),
     }
 }
 
@@ -234,10 +178,7 @@ fn why_no_partition(schema: &Schema, name: &str) -> Option<String> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
     let is_time = TIME_PARTITIONS.contains(&name);
     let column = schema.fields().iter().find(|field| field.name() == name);
-    match (
-        is_time,
-        column.map(|column: &std::sync::Arc<Column>| column.data_type()),
-    ) {
+    match (is_time, column.map(|column: &std::sync::Arc<Column>| column.data_type())) {
         (true, None) => None,
         (true, Some(_)) => Some(format!(
             "{name:?} is a part of the event time, but there is a column of that name too: readers would see two; rename \
@@ -245,19 +186,12 @@ fn why_no_partition(schema: &Schema, name: &str) -> Option<String> {
         )),
         (false, None) => {
             let hint = did_you_mean(name, names().chain(TIME_PARTITIONS));
-            Some(format!(
-                "there is no column {name:?}{hint}; possible: {}",
-                listed(TIME_PARTITIONS.into_iter().chain(names()))
-            ))
+            Some(format!("there is no column {name:?}{hint}; possible: {}", listed(TIME_PARTITIONS.into_iter().chain(names()))))
         }
-        (false, Some(DataType::Utf8 | DataType::Int32 | DataType::Int64 | DataType::Boolean)) => {
-            None
-        }
+        (false, Some(DataType::Utf8 | DataType::Int32 | DataType::Int64 | DataType::Boolean)) => None,
         (false, Some(other)) => {
             let found = plain(other);
-            Some(format!(
-                "the column {name:?} is {found}; a hive partition needs string, int, long or boolean"
-            ))
+            Some(format!("the column {name:?} is {found}; a hive partition needs string, int, long or boolean"))
         }
     }
 }
@@ -285,33 +219,20 @@ impl TableConfig {
             .into_iter()
             .map(|why| format!("table.event_time: {why}"))
             .chain(self.partition_by.iter().filter_map(|name| {
-                Some(format!(
-                    "table.partition_by: {}",
-                    why_no_partition(schema, name)?
-                ))
+                Some(format!("table.partition_by: {}", why_no_partition(schema, name)?))
             }))
             .collect();
-        if schema
-            .fields()
-            .iter()
-            .all(|column| self.partition_by.contains(column.name()))
-        {
+        if schema.fields().iter().all(|column| self.partition_by.contains(column.name())) {
             mistakes.push("table.partition_by: every column is a hive partition; the files would have no column".into());
         }
-        if mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::config(mistakes.join("; ")))
-        }
+        if mistakes.is_empty() { Ok(()) } else { Err(Error::config(mistakes.join("; "))) }
     }
 }
 
 /// `[dead_letters]`.
 pub(super) fn dead_letters(root: &Section<'_>) -> Option<Place> {
     let section = root.required_section("dead_letters")?;
-    let location = section
-        .required("location", "\"hdfs://host:port/path\"")
-        .and_then(|field| value::location(&field));
+    let location = section.required("location", "\"hdfs://host:port/path\"").and_then(|field| value::location(&field));
     section.finish();
     location
 }
@@ -319,9 +240,7 @@ pub(super) fn dead_letters(root: &Section<'_>) -> Option<Place> {
 /// `[checkpoint]`, and where it lies.
 pub(super) fn checkpoint(root: &Section<'_>) -> Option<(CheckpointConfig, Place)> {
     let section = root.required_section("checkpoint")?;
-    let location = section
-        .required("location", "\"hdfs://host:port/path\"")
-        .and_then(|field| value::location(&field));
+    let location = section.required("location", "\"hdfs://host:port/path\"").and_then(|field| value::location(&field));
     let interval = match section.optional("interval") {
         Some(field) => value::duration(&field, Duration::from_secs(1)..=Duration::from_secs(3600)),
         None => Some(Duration::from_secs(60)),

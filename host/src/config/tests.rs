@@ -39,10 +39,7 @@ fn surroundings() -> Surroundings {
         "TOPICS" => Some("a, b".to_owned()),
         _ => None,
     };
-    Surroundings {
-        variable,
-        working_directory: PathBuf::from("/work"),
-    }
+    Surroundings { variable, working_directory: PathBuf::from("/work") }
 }
 
 fn parse(text: &str) -> Result<Config, Mistakes> {
@@ -62,250 +59,70 @@ fn defaults_are_filled_in() {
     assert_eq!(config.table.compression, Compression::Zstd);
     assert_eq!(config.limits.memory_budget, 256_000_000);
     assert_eq!(config.limits.batch_rows, 1_024);
-    let SourceConfig::Kafka(kafka) = config.source else {
-        panic!("kafka is the source")
-    };
+    let SourceConfig::Kafka(kafka) = config.source else { panic!("kafka is the source") };
     assert_eq!(kafka.start, StartPosition::Earliest);
-    assert_eq!(
-        config
-            .schema
-            .fields
-            .iter()
-            .map(|f| f.name.as_str())
-            .collect::<Vec<_>>(),
-        ["ts", "level", "lat"]
-    );
+    assert_eq!(config.schema.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["ts", "level", "lat"]);
 }
 
 #[test]
 fn every_mistake_is_told_with_its_line() {
     for (from, to, told) in [
         ("[schema]", "[schemas]", "p.toml: schema: missing"),
-        (
-            "[schema]",
-            "[schemas]",
-            "p.toml:8: schemas: unknown key; did you mean \"schema\"?",
-        ),
-        (
-            "topics =",
-            "topic =",
-            "p.toml:6: source.kafka.topic: unknown key; did you mean \"topics\"?",
-        ),
-        (
-            "topics =",
-            "topic =",
-            "p.toml:4: source.kafka.topics: missing",
-        ),
-        (
-            "[\"listen_events\"]",
-            "\"listen_events\"",
-            "p.toml:6: source.kafka.topics: found \"listen_events\", wanted a list",
-        ),
-        (
-            "[\"listen_events\"]",
-            "[\"a\", \"a\"]",
-            "a stands in the list twice",
-        ),
+        ("[schema]", "[schemas]", "p.toml:8: schemas: unknown key; did you mean \"schema\"?"),
+        ("topics =", "topic =", "p.toml:6: source.kafka.topic: unknown key; did you mean \"topics\"?"),
+        ("topics =", "topic =", "p.toml:4: source.kafka.topics: missing"),
+        ("[\"listen_events\"]", "\"listen_events\"", "p.toml:6: source.kafka.topics: found \"listen_events\", wanted a list"),
+        ("[\"listen_events\"]", "[\"a\", \"a\"]", "a stands in the list twice"),
         ("[\"listen_events\"]", "[\"^all.*\"]", "no patterns"),
-        (
-            "localhost:9092",
-            "localhost",
-            "wanted one or more host:port",
-        ),
-        (
-            "ts = \"long!\"",
-            "ts = \"integer\"",
-            "p.toml:9: schema.ts: unknown type \"integer\"",
-        ),
+        ("localhost:9092", "localhost", "wanted one or more host:port"),
+        ("ts = \"long!\"", "ts = \"integer\"", "p.toml:9: schema.ts: unknown type \"integer\""),
         ("ts = \"long!\"", "ts = 5", "p.toml:9: schema.ts: found 5"),
-        (
-            "column = \"ts\"",
-            "column = \"st\"",
-            "table.event_time.column: there is no column \"st\"; did you mean \"ts\"?",
-        ),
-        (
-            "column = \"ts\"",
-            "column = \"lat\"",
-            "the column \"lat\" is double, wanted int, long or a timestamp",
-        ),
+        ("column = \"ts\"", "column = \"st\"", "table.event_time.column: there is no column \"st\"; did you mean \"ts\"?"),
+        ("column = \"ts\"", "column = \"lat\"", "the column \"lat\" is double, wanted int, long or a timestamp"),
         (", unit = \"ms\"", "", "so its unit is needed"),
-        (
-            "\"ms\"",
-            "\"m\"",
-            "found \"m\", wanted one of \"s\", \"ms\", \"us\"",
-        ),
-        (
-            "\"long!\"",
-            "\"timestamp(ms)!\"",
-            "is a timestamp and has its own unit",
-        ),
-        (
-            "[\"level\", \"day\"]",
-            "[\"lewel\"]",
-            "there is no column \"lewel\"; did you mean \"level\"?",
-        ),
-        (
-            "[\"level\", \"day\"]",
-            "[\"lat\"]",
-            "a hive partition needs string",
-        ),
-        (
-            "level = \"string\"",
-            "day = \"string\"",
-            "there is a column of that name too",
-        ),
-        (
-            "events/dead_letters",
-            "events/bronze/dead",
-            "dead_letters.location: lies in table.location",
-        ),
+        ("\"ms\"", "\"m\"", "found \"m\", wanted one of \"s\", \"ms\", \"us\""),
+        ("\"long!\"", "\"timestamp(ms)!\"", "is a timestamp and has its own unit"),
+        ("[\"level\", \"day\"]", "[\"lewel\"]", "there is no column \"lewel\"; did you mean \"level\"?"),
+        ("[\"level\", \"day\"]", "[\"lat\"]", "a hive partition needs string"),
+        ("level = \"string\"", "day = \"string\"", "there is a column of that name too"),
+        ("events/dead_letters", "events/bronze/dead", "dead_letters.location: lies in table.location"),
         ("checkpoints/events", "events", "contains table.location"),
-        (
-            "checkpoints/events",
-            "events/bronze",
-            "is the same directory as table.location",
-        ),
-        (
-            "hdfs://localhost:9000/user/events/bronze",
-            "s3://bucket/x",
-            "wanted a directory as hdfs://host:port/path",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\nstart = \"earlist\"",
-            "did you mean \"earliest\"?",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\nstart = { timestamp = \"yesterday\" }",
-            "wanted a time with its zone",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\nstart = { }",
-            "wanted \"earliest\"",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = { env = \"NOPE\" }",
-            "the environment variable NOPE is not set",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = { file = \"nope\" }",
-            "cannot read the file nope",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\noptions = { \"enable.auto.commit\" = true }",
-            "may not be set: offsets are committed",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\noptions = { \"isolation.level\" = \"x\" }",
-            "read_committed",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\noptions = { \"group.id\" = \"x\" }",
-            "write group",
-        ),
-        (
-            "group = \"wasmill\"",
-            "group = \"g\"\noptions = { security.protocol = \"x\" }",
-            "a name with dots needs quotes",
-        ),
-        (
-            "[dead_letters]",
-            "[source.file]\npath = \"x\"\n[dead_letters]",
-            "source: found 2 sources (kafka, file), wanted one",
-        ),
+        ("checkpoints/events", "events/bronze", "is the same directory as table.location"),
+        ("hdfs://localhost:9000/user/events/bronze", "s3://bucket/x", "wanted a directory as hdfs://host:port/path"),
+        ("group = \"wasmill\"", "group = \"g\"\nstart = \"earlist\"", "did you mean \"earliest\"?"),
+        ("group = \"wasmill\"", "group = \"g\"\nstart = { timestamp = \"yesterday\" }", "wanted a time with its zone"),
+        ("group = \"wasmill\"", "group = \"g\"\nstart = { }", "wanted \"earliest\""),
+        ("group = \"wasmill\"", "group = { env = \"NOPE\" }", "the environment variable NOPE is not set"),
+        ("group = \"wasmill\"", "group = { file = \"nope\" }", "cannot read the file nope"),
+        ("group = \"wasmill\"", "group = \"g\"\noptions = { \"enable.auto.commit\" = true }", "may not be set: offsets are committed"),
+        ("group = \"wasmill\"", "group = \"g\"\noptions = { \"isolation.level\" = \"x\" }", "read_committed"),
+        ("group = \"wasmill\"", "group = \"g\"\noptions = { \"group.id\" = \"x\" }", "write group"),
+        ("group = \"wasmill\"", "group = \"g\"\noptions = { security.protocol = \"x\" }", "a name with dots needs quotes"),
+        ("[dead_letters]", "[source.file]\npath = \"x\"\n[dead_letters]", "source: found 2 sources (kafka, file), wanted one"),
         ("[source.kafka]", "[source.kafak]", "source: no source"),
-        (
-            "[checkpoint]",
-            "[checkpoint]\ninterval = \"60\"",
-            "wanted a duration in quotes with its unit",
-        ),
-        (
-            "[checkpoint]",
-            "[checkpoint]\ninterval = 60",
-            "found 60, wanted a duration in quotes",
-        ),
-        (
-            "[checkpoint]",
-            "[checkpoint]\ninterval = \"2h\"",
-            "from 1s to 1h",
-        ),
-        (
-            "[checkpoint]",
-            "[checkpoint]\ntarget_file_size = \"128\"",
-            "wanted a size in quotes",
-        ),
-        (
-            "[checkpoint]",
-            "[limits]\nworkers = 0\n[checkpoint]",
-            "p.toml:19: limits.workers: found 0, wanted a whole number from 1",
-        ),
-        (
-            "[checkpoint]",
-            "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]",
-            "there is no file /work/nope.wasm",
-        ),
-        (
-            "[checkpoint]",
-            "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]",
-            "transforms[a b].name: found \"a b\", wanted a name",
-        ),
-        (
-            "[checkpoint]",
-            "[storage]\nfile_mode = 644\n[checkpoint]",
-            "found 644, wanted permission bits in octal",
-        ),
-        (
-            "[checkpoint]",
-            "[transforms]\n[checkpoint]",
-            "wanted tables [[transforms]]",
-        ),
-        (
-            "name = \"listen-events\"",
-            "name = \"a\" \"b\"",
-            "p.toml:3: not TOML",
-        ),
-        (
-            "name = \"listen-events\"",
-            "name = \"a\"\nname = \"b\"",
-            "p.toml:4: not TOML: duplicate key",
-        ),
+        ("[checkpoint]", "[checkpoint]\ninterval = \"60\"", "wanted a duration in quotes with its unit"),
+        ("[checkpoint]", "[checkpoint]\ninterval = 60", "found 60, wanted a duration in quotes"),
+        ("[checkpoint]", "[checkpoint]\ninterval = \"2h\"", "from 1s to 1h"),
+        ("[checkpoint]", "[checkpoint]\ntarget_file_size = \"128\"", "wanted a size in quotes"),
+        ("[checkpoint]", "[limits]\nworkers = 0\n[checkpoint]", "p.toml:19: limits.workers: found 0, wanted a whole number from 1"),
+        ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "there is no file /work/nope.wasm"),
+        ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "transforms[a b].name: found \"a b\", wanted a name"),
+        ("[checkpoint]", "[storage]\nfile_mode = 644\n[checkpoint]", "found 644, wanted permission bits in octal"),
+        ("[checkpoint]", "[transforms]\n[checkpoint]", "wanted tables [[transforms]]"),
+        ("name = \"listen-events\"", "name = \"a\" \"b\"", "p.toml:3: not TOML"),
+        ("name = \"listen-events\"", "name = \"a\"\nname = \"b\"", "p.toml:4: not TOML: duplicate key"),
     ] {
         let mistakes = parse(&with(from, to)).expect_err(to).to_string();
-        assert!(
-            mistakes.contains(told),
-            "{to}\nwanted: {told}\nfound:  {mistakes}"
-        );
+        assert!(mistakes.contains(told), "{to}\nwanted: {told}\nfound:  {mistakes}");
     }
 }
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let text = BASE
-        .replace("\"ms\"", "\"m\"")
-        .replace("localhost:9092", "x")
-        .replace("\"wasmill\"", "\"\"");
+    let text = BASE.replace("\"ms\"", "\"m\"").replace("localhost:9092", "x").replace("\"wasmill\"", "\"\"");
     let mistakes = parse(&text).unwrap_err();
-    assert_eq!(
-        mistakes
-            .mistakes
-            .iter()
-            .map(|mistake| mistake.line)
-            .collect::<Vec<_>>(),
-        [Some(5), Some(7), Some(14)]
-    );
-    assert_eq!(
-        parse("").unwrap_err().mistakes.len(),
-        6,
-        "{}",
-        parse("").unwrap_err()
-    );
+    assert_eq!(mistakes.mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [Some(5), Some(7), Some(14)]);
+    assert_eq!(parse("").unwrap_err().mistakes.len(), 6, "{}", parse("").unwrap_err());
 }
 
 #[test]
@@ -314,13 +131,8 @@ fn names_of_transforms_differ() {
     std::fs::write(directory.path().join("m.wasm"), b"").unwrap();
     let transforms = "[[transforms]]\nname = \"a\"\nmodule = \"m.wasm\"\n".repeat(2);
     let file = directory.path().join("p.toml");
-    let mistakes = Config::parse(&file, &format!("{BASE}{transforms}"), &surroundings())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        mistakes.contains("another transform is called \"a\" already"),
-        "{mistakes}"
-    );
+    let mistakes = Config::parse(&file, &format!("{BASE}{transforms}"), &surroundings()).unwrap_err().to_string();
+    assert!(mistakes.contains("another transform is called \"a\" already"), "{mistakes}");
 }
 
 #[test]
@@ -341,29 +153,16 @@ fn values_come_from_outside_and_stay_secret() {
     assert_eq!(settings["salt"], "pepper");
     assert_eq!(settings["list"], "[1,{\"a\":16}]");
     assert_eq!(settings["deep"], "{\"b\":\"hunter2\"}");
-    let SourceConfig::Kafka(kafka) = &config.source else {
-        panic!("kafka is the source")
-    };
-    assert_eq!(
-        (kafka.brokers.as_str(), kafka.group.as_str()),
-        ("kafka:9092", "g")
-    );
+    let SourceConfig::Kafka(kafka) = &config.source else { panic!("kafka is the source") };
+    assert_eq!((kafka.brokers.as_str(), kafka.group.as_str()), ("kafka:9092", "g"));
     assert_eq!(kafka.topics, ["a", "b"]);
     assert_eq!(kafka.options["ssl.x"], "hunter2");
     let printed = format!("{config:?}");
-    assert!(
-        !printed.contains("hunter2") && !printed.contains("pepper"),
-        "{printed}"
-    );
+    assert!(!printed.contains("hunter2") && !printed.contains("pepper"), "{printed}");
 
     let wrong = text.replace("{ env = \"WORKERS\" }", "{ env = \"PASSWORD\" }");
-    let mistakes = Config::parse(&directory.path().join("p.toml"), &wrong, &surroundings())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        mistakes.contains("the value of the environment variable PASSWORD"),
-        "{mistakes}"
-    );
+    let mistakes = Config::parse(&directory.path().join("p.toml"), &wrong, &surroundings()).unwrap_err().to_string();
+    assert!(mistakes.contains("the value of the environment variable PASSWORD"), "{mistakes}");
     assert!(!mistakes.contains("hunter2"), "{mistakes}");
 }
 
@@ -371,14 +170,9 @@ fn values_come_from_outside_and_stay_secret() {
 fn a_transform_may_write_what_the_table_needs() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("m.wasm"), b"").unwrap();
-    let text = with("[\"level\", \"day\"]", "[\"region\"]")
-        + "[[transforms]]\nname = \"geo\"\nmodule = \"m.wasm\"\n";
+    let text = with("[\"level\", \"day\"]", "[\"region\"]") + "[[transforms]]\nname = \"geo\"\nmodule = \"m.wasm\"\n";
     let config = Config::parse(&directory.path().join("p.toml"), &text, &surroundings()).unwrap();
-    let error = config
-        .table
-        .check_columns(&config.schema.arrow)
-        .unwrap_err()
-        .to_string();
+    let error = config.table.check_columns(&config.schema.arrow).unwrap_err().to_string();
     assert!(error.contains("there is no column \"region\""), "{error}");
 }
 
@@ -387,28 +181,13 @@ fn start_positions() {
     for (text, start) in [
         ("\"group\"", StartPosition::Group),
         ("\"latest\"", StartPosition::Latest),
-        (
-            "{ timestamp = \"1970-01-01T00:00:01Z\" }",
-            StartPosition::Timestamp(1_000),
-        ),
-        (
-            "{ timestamp = 1970-01-01T00:00:01+00:00 }",
-            StartPosition::Timestamp(1_000),
-        ),
+        ("{ timestamp = \"1970-01-01T00:00:01Z\" }", StartPosition::Timestamp(1_000)),
+        ("{ timestamp = 1970-01-01T00:00:01+00:00 }", StartPosition::Timestamp(1_000)),
         ("{ timestamp = 1_000 }", StartPosition::Timestamp(1_000)),
-        (
-            "{ spark_checkpoint = \"hdfs://n/c/\" }",
-            StartPosition::SparkCheckpoint("hdfs://n/c".into()),
-        ),
+        ("{ spark_checkpoint = \"hdfs://n/c/\" }", StartPosition::SparkCheckpoint("hdfs://n/c".into())),
     ] {
-        let config = parse(&with(
-            "group = \"wasmill\"",
-            &format!("group = \"g\"\nstart = {text}"),
-        ))
-        .unwrap();
-        let SourceConfig::Kafka(kafka) = config.source else {
-            panic!("kafka is the source")
-        };
+        let config = parse(&with("group = \"wasmill\"", &format!("group = \"g\"\nstart = {text}"))).unwrap();
+        let SourceConfig::Kafka(kafka) = config.source else { panic!("kafka is the source") };
         assert_eq!(kafka.start, start, "{text}");
     }
 }
@@ -441,14 +220,7 @@ fn written(config: &Config) -> String {
     }
     text += "[schema]\n";
     for field in &config.schema.fields {
-        writeln!(
-            text,
-            "{} = \"{}{}\"",
-            field.name,
-            field.kind,
-            if field.required { "!" } else { "" }
-        )
-        .unwrap();
+        writeln!(text, "{} = \"{}{}\"", field.name, field.kind, if field.required { "!" } else { "" }).unwrap();
     }
     let table = &config.table;
     let unit = match table.event_time.unit {
@@ -472,40 +244,18 @@ fn written(config: &Config) -> String {
         humantime::format_duration(table.max_future)
     )
     .unwrap();
-    let CheckpointConfig {
-        location,
-        interval,
-        target_file_size,
-    } = &config.checkpoint;
+    let CheckpointConfig { location, interval, target_file_size } = &config.checkpoint;
     let interval = humantime::format_duration(*interval);
     writeln!(text, "[dead_letters]\nlocation = {:?}", config.dead_letters).unwrap();
     writeln!(text, "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\"")
         .unwrap();
-    let StorageOptions {
-        file_mode,
-        group,
-        replication,
-        sync_on_close,
-    } = &config.storage;
+    let StorageOptions { file_mode, group, replication, sync_on_close } = &config.storage;
     text += "[storage]\n";
-    file_mode
-        .iter()
-        .for_each(|mode| writeln!(text, "file_mode = \"{mode:o}\"").unwrap());
-    group
-        .iter()
-        .for_each(|group| writeln!(text, "group = {group:?}").unwrap());
-    replication
-        .iter()
-        .for_each(|copies| writeln!(text, "replication = {copies}").unwrap());
-    sync_on_close
-        .iter()
-        .for_each(|sync| writeln!(text, "sync_on_close = {sync}").unwrap());
-    let LimitsConfig {
-        workers,
-        memory_budget,
-        batch_rows,
-        shutdown,
-    } = &config.limits;
+    file_mode.iter().for_each(|mode| writeln!(text, "file_mode = \"{mode:o}\"").unwrap());
+    group.iter().for_each(|group| writeln!(text, "group = {group:?}").unwrap());
+    replication.iter().for_each(|copies| writeln!(text, "replication = {copies}").unwrap());
+    sync_on_close.iter().for_each(|sync| writeln!(text, "sync_on_close = {sync}").unwrap());
+    let LimitsConfig { workers, memory_budget, batch_rows, shutdown } = &config.limits;
     let shutdown = humantime::format_duration(*shutdown);
     writeln!(
         text,
@@ -557,91 +307,52 @@ fn any_schema() -> impl Strategy<Value = EventSchema> {
     proptest::collection::btree_map("f[a-z]{1,6}", (kind, any::<bool>()), 1..8).prop_map(|fields| {
         let mut fields: Vec<_> = fields
             .into_iter()
-            .map(|(name, (kind, required))| EventField {
-                name,
-                kind,
-                required,
-            })
+            .map(|(name, (kind, required))| EventField { name, kind, required })
             .collect();
-        fields.push(EventField {
-            name: "at".into(),
-            kind: EventType::Long,
-            required: true,
-        });
+        fields.push(EventField { name: "at".into(), kind: EventType::Long, required: true });
         EventSchema::new(fields).expect("unique names")
     })
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
-    let numbers = (
-        1..=100_000usize,
-        0..=86_400u64,
-        1..=3_600u64,
-        1_000_000..=10_000_000_000u64,
-    );
-    let limits = (
-        1..=1024usize,
-        16_000_000..=1usize << 40,
-        1..=65_536usize,
-        1..=600u64,
-    );
-    let unit = prop_oneof![
-        Just(TimeUnit::Seconds),
-        Just(TimeUnit::Milliseconds),
-        Just(TimeUnit::Microseconds)
-    ];
-    let compression = prop_oneof![
-        Just(Compression::Zstd),
-        Just(Compression::Snappy),
-        Just(Compression::Uncompressed)
-    ];
-    (
-        "[a-z0-9][a-z0-9._-]{0,20}",
-        any_source(),
-        any_schema(),
-        "[a-z]{1,6}",
-        numbers,
-        limits,
-        unit,
-        compression,
-    )
-        .prop_map(
-            |(name, source, schema, place, numbers, limits, unit, compression)| Config {
-                name,
-                source,
-                schema,
-                transforms: vec![],
-                table: TableConfig {
-                    location: format!("hdfs://{place}/table"),
-                    event_time: EventTime {
-                        column: "at".into(),
-                        unit,
-                    },
-                    partition_by: vec!["year".into(), "at".into()],
-                    compression,
-                    max_open_hive_partitions: numbers.0,
-                    max_future: Duration::from_secs(numbers.1),
-                },
-                dead_letters: format!("/{place}/dead"),
-                checkpoint: CheckpointConfig {
-                    location: format!("/{place}/chain"),
-                    interval: Duration::from_secs(numbers.2),
-                    target_file_size: numbers.3,
-                },
-                storage: StorageOptions {
-                    file_mode: Some(limits.0 as u32 % 0o1000),
-                    group: unit.ne(&TimeUnit::Seconds).then(|| place.clone()),
-                    replication: Some(1 + limits.0 as u32 % 9),
-                    sync_on_close: Some(limits.0 % 2 == 0),
-                },
-                limits: LimitsConfig {
-                    workers: limits.0,
-                    memory_budget: limits.1,
-                    batch_rows: limits.2,
-                    shutdown: Duration::from_secs(limits.3),
-                },
+    let numbers = (1..=100_000usize, 0..=86_400u64, 1..=3_600u64, 1_000_000..=10_000_000_000u64);
+    let limits = (1..=1024usize, 16_000_000..=1usize << 40, 1..=65_536usize, 1..=600u64);
+    let unit = prop_oneof![Just(TimeUnit::Seconds), Just(TimeUnit::Milliseconds), Just(TimeUnit::Microseconds)];
+    let compression = prop_oneof![Just(Compression::Zstd), Just(Compression::Snappy), Just(Compression::Uncompressed)];
+    ("[a-z0-9][a-z0-9._-]{0,20}", any_source(), any_schema(), "[a-z]{1,6}", numbers, limits, unit, compression).prop_map(
+        |(name, source, schema, place, numbers, limits, unit, compression)| Config {
+            name,
+            source,
+            schema,
+            transforms: vec![],
+            table: TableConfig {
+                location: format!("hdfs://{place}/table"),
+                event_time: EventTime { column: "at".into(), unit },
+                partition_by: vec!["year".into(), "at".into()],
+                compression,
+                max_open_hive_partitions: numbers.0,
+                max_future: Duration::from_secs(numbers.1),
             },
-        )
+            dead_letters: format!("/{place}/dead"),
+            checkpoint: CheckpointConfig {
+                location: format!("/{place}/chain"),
+                interval: Duration::from_secs(numbers.2),
+                target_file_size: numbers.3,
+            },
+            storage: StorageOptions {
+                file_mode: Some(limits.0 as u32 % 0o1000),
+                group: unit.ne(&TimeUnit::Seconds).then(|| place.clone()),
+                replication: Some(1 + limits.0 as u32 % 9),
+                sync_on_close: Some(limits.0 % 2 == 0),
+            },
+            limits: LimitsConfig {
+                workers: limits.0,
+                memory_budget: limits.1,
+                batch_rows: limits.2,
+                shutdown: Duration::from_secs(limits.3),
+            },
+        },
+    )
 }
 
 proptest! {

@@ -15,18 +15,14 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
     let mut names = BTreeSet::new();
     let mut transforms = Vec::new();
     for section in root.sections("transforms") {
-        let name = section
-            .required("name", "\"keep-plays\"")
-            .and_then(|field| {
-                let name = value::name(&field)?;
-                if !names.insert(name.clone()) {
-                    field.mistake(format!(
-                        "another transform is called {name:?} already; names must differ"
-                    ));
-                    return None;
-                }
-                Some(name)
-            });
+        let name = section.required("name", "\"keep-plays\"").and_then(|field| {
+            let name = value::name(&field)?;
+            if !names.insert(name.clone()) {
+                field.mistake(format!("another transform is called {name:?} already; names must differ"));
+                return None;
+            }
+            Some(name)
+        });
         let module = section.required("module", "\"keep_plays.wasm\"").and_then(|field| {
             let path = field.reader().directory.join(value::text(&field)?);
             if !path.is_file() {
@@ -36,30 +32,18 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
             }
             Some(path)
         });
-        let settings = section
-            .section("settings")
-            .map(settings)
-            .unwrap_or_default();
+        let settings = section.section("settings").map(settings).unwrap_or_default();
         let limits = section.section("limits").map(limits).unwrap_or_default();
         let on_failure = match section.optional("on_failure") {
             Some(field) => value::choice(
                 &field,
-                &[
-                    ("dead-letter", FailurePolicy::DeadLetter),
-                    ("stop", FailurePolicy::Stop),
-                ],
+                &[("dead-letter", FailurePolicy::DeadLetter), ("stop", FailurePolicy::Stop)],
             ),
             None => Some(FailurePolicy::default()),
         };
         section.finish();
         if let (Some(name), Some(module), Some(on_failure)) = (name, module, on_failure) {
-            transforms.push(TransformConfig {
-                name,
-                module,
-                settings,
-                limits,
-                on_failure,
-            });
+            transforms.push(TransformConfig { name, module, settings, limits, on_failure });
         }
     }
     transforms
@@ -68,34 +52,23 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
 fn limits(section: Section<'_>) -> GuestLimits {
     let default = GuestLimits::default();
     let size = |name, default, range| {
-        let size = section
-            .optional(name)
-            .and_then(|field| value::size(&field, range));
-        size.and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(default)
+        let size = section.optional(name).and_then(|field| value::size(&field, range));
+        size.and_then(|size| usize::try_from(size).ok()).unwrap_or(default)
     };
     let memory_bytes = size("memory", default.memory_bytes, 1 << 20..=4 << 30);
     let output_bytes = size("output", default.output_bytes, 1 << 10..=1 << 30);
     let deadline = section
         .optional("deadline")
-        .and_then(|field| {
-            value::duration(&field, Duration::from_millis(10)..=Duration::from_secs(60))
-        })
+        .and_then(|field| value::duration(&field, Duration::from_millis(10)..=Duration::from_secs(60)))
         .unwrap_or(default.deadline);
     section.finish();
-    GuestLimits {
-        memory_bytes,
-        deadline,
-        output_bytes,
-    }
+    GuestLimits { memory_bytes, deadline, output_bytes }
 }
 
 fn settings(section: Section<'_>) -> Settings {
     let mut settings = Settings::default();
     for (name, field) in section.all() {
-        let Some(Setting { value, is_secret }) = setting(&field) else {
-            continue;
-        };
+        let Some(Setting { value, is_secret }) = setting(&field) else { continue };
         if is_secret {
             settings.insert_secret(name, value);
         } else {
@@ -113,10 +86,7 @@ struct Setting {
 /// A scalar as TOML writes it; anything else as JSON text.
 fn setting(field: &Field<'_>) -> Option<Setting> {
     if let Some(text) = field.referred() {
-        return Some(Setting {
-            value: text.to_owned(),
-            is_secret: true,
-        });
+        return Some(Setting { value: text.to_owned(), is_secret: true });
     }
     let value = match field.toml()? {
         DeValue::String(text) => text.to_string(),
@@ -130,10 +100,7 @@ fn setting(field: &Field<'_>) -> Option<Setting> {
             return Some(Setting { value, is_secret });
         }
     };
-    Some(Setting {
-        value,
-        is_secret: false,
-    })
+    Some(Setting { value, is_secret: false })
 }
 
 fn json(field: &Field<'_>, is_secret: &mut bool) -> Option<serde_json::Value> {
@@ -145,8 +112,7 @@ fn json(field: &Field<'_>, is_secret: &mut bool) -> Option<serde_json::Value> {
     Some(match field.toml()? {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Integer(number) => Value::from(decimal(field, number)?),
-        DeValue::Float(number) => match serde_json::Number::from_f64(number.as_str().parse().ok()?)
-        {
+        DeValue::Float(number) => match serde_json::Number::from_f64(number.as_str().parse().ok()?) {
             Some(number) => Value::Number(number),
             None => {
                 field.wanted("a finite number: the setting is passed on as JSON");
@@ -157,12 +123,7 @@ fn json(field: &Field<'_>, is_secret: &mut bool) -> Option<serde_json::Value> {
         DeValue::Datetime(time) => Value::from(time.to_string()),
         DeValue::Array(_) => {
             let items = field.items()?;
-            Value::Array(
-                items
-                    .iter()
-                    .map(|item| json(item, is_secret))
-                    .collect::<Option<_>>()?,
-            )
+            Value::Array(items.iter().map(|item| json(item, is_secret)).collect::<Option<_>>()?)
         }
         DeValue::Table(table) => Value::Object(object(field, table, is_secret)?),
     })

@@ -44,10 +44,7 @@ pub(super) fn texts(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
     }
     for (index, item) in texts.iter().enumerate() {
         if texts.iter().take(index).any(|before| before == item) {
-            field.mistake(format!(
-                "{} stands in the list twice",
-                if field.is_secret() { "a name" } else { item }
-            ));
+            field.mistake(format!("{} stands in the list twice", if field.is_secret() { "a name" } else { item }));
             return None;
         }
     }
@@ -57,19 +54,13 @@ pub(super) fn texts(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
 /// A whole number within `range`.
 pub(super) fn integer(field: &Field<'_>, range: RangeInclusive<u64>) -> Option<u64> {
     let number = match (field.toml(), field.referred()) {
-        (Some(DeValue::Integer(number)), _) => {
-            u64::from_str_radix(number.as_str(), number.radix()).ok()
-        }
+        (Some(DeValue::Integer(number)), _) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
         (_, Some(text)) => text.trim().parse().ok(),
         _ => None,
     };
     let number = number.filter(|number| range.contains(number));
     if number.is_none() {
-        field.wanted(format!(
-            "a whole number from {} to {}",
-            range.start(),
-            range.end()
-        ));
+        field.wanted(format!("a whole number from {} to {}", range.start(), range.end()));
     }
     number
 }
@@ -94,9 +85,7 @@ pub(super) fn file_mode(field: &Field<'_>) -> Option<u32> {
         (_, Some(text)) => Some(text.trim()),
         _ => None,
     };
-    let mode = digits
-        .and_then(|digits| u32::from_str_radix(digits, 8).ok())
-        .filter(|mode| *mode <= 0o777);
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()).filter(|mode| *mode <= 0o777);
     if mode.is_none() {
         field.wanted("permission bits in octal like \"0640\"");
     }
@@ -120,15 +109,10 @@ pub(super) fn share(field: &Field<'_>) -> Option<f64> {
 
 /// A duration with its unit, within `range`.
 pub(super) fn duration(field: &Field<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
-    let duration = field
-        .as_text()
-        .and_then(|text| humantime::parse_duration(text.trim()).ok());
+    let duration = field.as_text().and_then(|text| humantime::parse_duration(text.trim()).ok());
     let duration = duration.filter(|duration| range.contains(duration));
     if duration.is_none() {
-        let (low, high) = (
-            humantime::format_duration(*range.start()),
-            humantime::format_duration(*range.end()),
-        );
+        let (low, high) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
         field.wanted(format!("a duration in quotes with its unit, like \"60s\", \"500ms\" or \"5m\", from {low} to {high}"));
     }
     duration
@@ -136,18 +120,10 @@ pub(super) fn duration(field: &Field<'_>, range: RangeInclusive<Duration>) -> Op
 
 /// A size in bytes with its unit, within `range`.
 pub(super) fn size(field: &Field<'_>, range: RangeInclusive<u64>) -> Option<u64> {
-    let size = field
-        .as_text()
-        .and_then(parse_size)
-        .filter(|size| range.contains(size));
+    let size = field.as_text().and_then(parse_size).filter(|size| range.contains(size));
     if size.is_none() {
-        let (low, high) = (
-            ByteSize::b(*range.start()).display().si(),
-            ByteSize::b(*range.end()).display().si(),
-        );
-        field.wanted(format!(
-            "a size in quotes with its unit, like \"128MB\" or \"64MiB\", from {low} to {high}"
-        ));
+        let (low, high) = (ByteSize::b(*range.start()).display().si(), ByteSize::b(*range.end()).display().si());
+        field.wanted(format!("a size in quotes with its unit, like \"128MB\" or \"64MiB\", from {low} to {high}"));
     }
     size
 }
@@ -183,9 +159,7 @@ pub(super) fn name(field: &Field<'_>) -> Option<String> {
     let name = text(field)?;
     let fits = name.len() <= 100
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !fits {
         field.wanted("a name of letters, digits, '-', '_' and '.', starting with a letter or digit, at most 100 long");
         return None;
@@ -236,9 +210,7 @@ fn parse_location(location: &str, working_directory: &Path) -> Result<Place, &'s
     }
     let (authority, path) = match location.split_once("://") {
         Some(("hdfs", rest)) => match rest.split_once('/') {
-            Some((authority, path)) if !authority.is_empty() => {
-                (Some(authority.to_owned()), format!("/{path}"))
-            }
+            Some((authority, path)) if !authority.is_empty() => (Some(authority.to_owned()), format!("/{path}")),
             _ => return Err("hdfs://host:port/path with a host (or name service) and a path"),
         },
         Some(("file", path)) if path.starts_with('/') => (None, path.to_owned()),
@@ -246,10 +218,7 @@ fn parse_location(location: &str, working_directory: &Path) -> Result<Place, &'s
         Some(_) => return Err(WANTED),
         None => {
             let path = working_directory.join(location);
-            (
-                None,
-                path.to_str().ok_or("a path of UTF-8 text")?.to_owned(),
-            )
+            (None, path.to_str().ok_or("a path of UTF-8 text")?.to_owned())
         }
     };
     let mut parts: Vec<String> = Vec::new();
@@ -293,8 +262,7 @@ mod tests {
 
     #[test]
     fn locations_have_one_form() {
-        let parse =
-            |text: &str| parse_location(text, Path::new("/work")).map(|place| place.location());
+        let parse = |text: &str| parse_location(text, Path::new("/work")).map(|place| place.location());
         for (text, wanted) in [
             ("hdfs://n:9000/user/a/", "hdfs://n:9000/user/a"),
             ("hdfs://cluster/a//b/./c", "hdfs://cluster/a/b/c"),
@@ -305,16 +273,8 @@ mod tests {
         ] {
             assert_eq!(parse(text).as_deref(), Ok(wanted), "{text:?}");
         }
-        for wrong in [
-            "hdfs://n:9000",
-            "hdfs:///x",
-            "hdfs://n:9000/",
-            "hdfs://n/a/../b",
-            "file://host/x",
-            "s3://b/x",
-            "/",
-            "a\nb",
-        ] {
+        for wrong in ["hdfs://n:9000", "hdfs:///x", "hdfs://n:9000/", "hdfs://n/a/../b", "file://host/x", "s3://b/x", "/", "a\nb"]
+        {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

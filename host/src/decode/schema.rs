@@ -11,7 +11,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// What the type language offers, for error messages.
-const TYPES: &str = "string, int, long, float, double, boolean, timestamp(ms), timestamp(us), binary, decimal(p,s), list<...>";
+const TYPES: &str =
+    "string, int, long, float, double, boolean, timestamp(ms), timestamp(us), binary, decimal(p,s), list<...>";
 
 /// Lists deeper than this are refused: Parquet readers are slow on them, and each level costs a recursion.
 const MAX_LIST_DEPTH: usize = 8;
@@ -50,14 +51,9 @@ impl EventSchema {
                 return Err(format!("field {:?} is there twice", field.name));
             }
         }
-        let arrow: Vec<Field> = fields
-            .iter()
-            .map(|field| Field::new(&field.name, field.kind.arrow(), !field.required))
-            .collect();
-        Ok(Self {
-            arrow: Arc::new(Schema::new(arrow)),
-            fields,
-        })
+        let arrow: Vec<Field> =
+            fields.iter().map(|field| Field::new(&field.name, field.kind.arrow(), !field.required)).collect();
+        Ok(Self { arrow: Arc::new(Schema::new(arrow)), fields })
     }
 }
 
@@ -118,12 +114,8 @@ impl EventType {
         let (kind, required) = Self::parse(text)?;
         match (format, kind) {
             ("rfc3339", Self::TimestampMicros) => Ok((Self::TimestampRfc3339, required)),
-            ("rfc3339", kind) => Err(format!(
-                "format \"rfc3339\" needs the type timestamp(us), not {kind}"
-            )),
-            (format, _) => Err(format!(
-                "unknown format {format:?}: the only one is \"rfc3339\", of a timestamp(us)"
-            )),
+            ("rfc3339", kind) => Err(format!("format \"rfc3339\" needs the type timestamp(us), not {kind}")),
+            (format, _) => Err(format!("unknown format {format:?}: the only one is \"rfc3339\", of a timestamp(us)")),
         }
     }
 
@@ -136,14 +128,9 @@ impl EventType {
                 return Err(format!("lists are nested deeper than {MAX_LIST_DEPTH}"));
             }
             if item.ends_with('!') {
-                return Err(format!(
-                    "type {text:?}: items of a list may be null, so `!` has no place there"
-                ));
+                return Err(format!("type {text:?}: items of a list may be null, so `!` has no place there"));
             }
-            return Ok(Self::List(Box::new(Self::parse_kind(
-                item.trim(),
-                depth - 1,
-            )?)));
+            return Ok(Self::List(Box::new(Self::parse_kind(item.trim(), depth - 1)?)));
         }
         if let Some(rest) = text.strip_prefix("decimal(") {
             return Self::parse_decimal(text, rest);
@@ -158,27 +145,18 @@ impl EventType {
             "timestamp(ms)" => Ok(Self::TimestampMillis),
             "timestamp(us)" => Ok(Self::TimestampMicros),
             "binary" => Ok(Self::Binary),
-            "timestamp" => {
-                Err("type \"timestamp\" needs its unit: timestamp(ms) or timestamp(us)".into())
-            }
+            "timestamp" => Err("type \"timestamp\" needs its unit: timestamp(ms) or timestamp(us)".into()),
             "decimal" => Err("type \"decimal\" needs precision and scale: decimal(10,2)".into()),
             "list" => Err("type \"list\" needs its items' type: list<string>".into()),
-            _ => Err(format!(
-                "unknown type {text:?}: write one of {TYPES}, with `!` behind it when it is required"
-            )),
+            _ => Err(format!("unknown type {text:?}: write one of {TYPES}, with `!` behind it when it is required")),
         }
     }
 
     fn parse_decimal(text: &str, rest: &str) -> Result<Self, String> {
         let wrong = || {
-            format!(
-                "type {text:?}: write decimal(p,s) with p from 1 to {MAX_DECIMAL_PRECISION} and s from 0 to p"
-            )
+            format!("type {text:?}: write decimal(p,s) with p from 1 to {MAX_DECIMAL_PRECISION} and s from 0 to p")
         };
-        let (precision, scale) = rest
-            .strip_suffix(')')
-            .and_then(|inner| inner.split_once(','))
-            .ok_or_else(wrong)?;
+        let (precision, scale) = rest.strip_suffix(')').and_then(|inner| inner.split_once(',')).ok_or_else(wrong)?;
         let precision: u8 = precision.trim().parse().map_err(|_| wrong())?;
         let scale: u8 = scale.trim().parse().map_err(|_| wrong())?;
         if precision == 0 || precision > MAX_DECIMAL_PRECISION || scale > precision {
@@ -235,20 +213,8 @@ mod tests {
     #[test]
     fn every_type_is_parsed_and_written_back() {
         for text in [
-            "string",
-            "int",
-            "long",
-            "float",
-            "double",
-            "boolean",
-            "timestamp(ms)",
-            "timestamp(us)",
-            "binary",
-            "decimal(10,2)",
-            "decimal(38,38)",
-            "decimal(1,0)",
-            "list<string>",
-            "list<list<decimal(4,1)>>",
+            "string", "int", "long", "float", "double", "boolean", "timestamp(ms)", "timestamp(us)", "binary",
+            "decimal(10,2)", "decimal(38,38)", "decimal(1,0)", "list<string>", "list<list<decimal(4,1)>>",
         ] {
             let (kind, required) = EventType::parse(text).unwrap();
             assert_eq!((kind.to_string().as_str(), required), (text, false));
@@ -273,10 +239,7 @@ mod tests {
             ("decimal(3)", "decimal(p,s)"),
             ("list<string", "`>` is missing"),
             ("list<string!>", "may be null"),
-            (
-                "list<list<list<list<list<list<list<list<list<int>>>>>>>>>",
-                "deeper",
-            ),
+            ("list<list<list<list<list<list<list<list<list<int>>>>>>>>>", "deeper"),
         ] {
             let error = EventType::parse(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
@@ -289,41 +252,17 @@ mod tests {
             EventType::parse_with_format("timestamp(us)!", "rfc3339"),
             Ok((EventType::TimestampRfc3339, true))
         );
-        assert!(
-            EventType::parse_with_format("timestamp(ms)", "rfc3339")
-                .unwrap_err()
-                .contains("timestamp(us)")
-        );
-        assert!(
-            EventType::parse_with_format("timestamp(us)", "iso")
-                .unwrap_err()
-                .contains("unknown format")
-        );
+        assert!(EventType::parse_with_format("timestamp(ms)", "rfc3339").unwrap_err().contains("timestamp(us)"));
+        assert!(EventType::parse_with_format("timestamp(us)", "iso").unwrap_err().contains("unknown format"));
     }
 
     #[test]
     fn names_are_checked() {
-        let field = |name: &str| EventField {
-            name: name.into(),
-            kind: EventType::Long,
-            required: true,
-        };
+        let field = |name: &str| EventField { name: name.into(), kind: EventType::Long, required: true };
         assert!(EventSchema::new(vec![]).unwrap_err().contains("no fields"));
-        assert!(
-            EventSchema::new(vec![field("")])
-                .unwrap_err()
-                .contains("empty name")
-        );
-        assert!(
-            EventSchema::new(vec![field("$offset")])
-                .unwrap_err()
-                .contains("reserved")
-        );
-        assert!(
-            EventSchema::new(vec![field("a"), field("a")])
-                .unwrap_err()
-                .contains("twice")
-        );
+        assert!(EventSchema::new(vec![field("")]).unwrap_err().contains("empty name"));
+        assert!(EventSchema::new(vec![field("$offset")]).unwrap_err().contains("reserved"));
+        assert!(EventSchema::new(vec![field("a"), field("a")]).unwrap_err().contains("twice"));
         let schema = EventSchema::new(vec![field("a"), field("A")]).unwrap();
         assert!(!schema.arrow.field(0).is_nullable());
     }

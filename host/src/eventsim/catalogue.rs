@@ -79,26 +79,15 @@ impl Catalogue {
         let (songs, song_ms) = songs();
         let (cities, coordinates, city_weights) = cities();
         let (agents, agent_weights) = agents();
-        let last_names = pieces(
-            words::LAST
-                .split_whitespace()
-                .map(|name| format!("\"lastName\":{}", quoted(name))),
-        );
-        let first_names = pieces(
-            [(words::FEMALE, 'F'), (words::MALE, 'M')]
-                .into_iter()
-                .flat_map(|(names, gender)| {
-                    let piece = move |name| {
-                        format!("\"firstName\":{},\"gender\":\"{gender}\"", quoted(name))
-                    };
-                    names.split_whitespace().map(piece)
-                }),
-        );
+        let last_names = pieces(words::LAST.split_whitespace().map(|name| format!("\"lastName\":{}", quoted(name))));
+        let first_names = pieces([(words::FEMALE, 'F'), (words::MALE, 'M')].into_iter().flat_map(|(names, gender)| {
+            let piece = move |name| format!("\"firstName\":{},\"gender\":\"{gender}\"", quoted(name));
+            names.split_whitespace().map(piece)
+        }));
         let half = words::FEMALE.split_whitespace().count();
         let rank = |index: usize| if index < half { index } else { index - half };
-        let first_weights: Vec<f64> = (0..first_names.len())
-            .map(|index| libm::pow(rank(index) as f64 + 10.0, -0.7))
-            .collect();
+        let first_weights: Vec<f64> =
+            (0..first_names.len()).map(|index| libm::pow(rank(index) as f64 + 10.0, -0.7)).collect();
         Self {
             song_weights: Weighted::by_rank(songs.len(), 0.6),
             songs,
@@ -129,17 +118,11 @@ fn quoted(text: &str) -> String {
 
 /// Cities, their coordinates, and how to draw one. A line: name, state, zip, lon, lat, thousands of people.
 fn cities() -> (Pieces, Pieces, Weighted) {
-    let (mut cities, mut coordinates, mut weights) =
-        (Pieces::default(), Pieces::default(), Vec::new());
+    let (mut cities, mut coordinates, mut weights) = (Pieces::default(), Pieces::default(), Vec::new());
     for line in include_str!("data/cities.csv").lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
         if let [city, state, zip, lon, lat, people] = fields[..] {
-            cities.push(&format!(
-                "\"city\":{},\"zip\":{},\"state\":{}",
-                quoted(city),
-                quoted(zip),
-                quoted(state)
-            ));
+            cities.push(&format!("\"city\":{},\"zip\":{},\"state\":{}", quoted(city), quoted(zip), quoted(state)));
             coordinates.push(&format!("\"lon\":{lon},\"lat\":{lat}"));
             weights.push(people.parse().unwrap_or(1.0));
         }
@@ -150,10 +133,7 @@ fn cities() -> (Pieces, Pieces, Weighted) {
 /// Browsers, and how to draw one. A line: weight, `|`, text.
 fn agents() -> (Pieces, Weighted) {
     let (mut agents, mut weights) = (Pieces::default(), Vec::new());
-    for (weight, agent) in include_str!("data/agents.txt")
-        .lines()
-        .filter_map(|line| line.split_once('|'))
-    {
+    for (weight, agent) in include_str!("data/agents.txt").lines().filter_map(|line| line.split_once('|')) {
         agents.push(&format!("\"userAgent\":{}", quoted(agent)));
         weights.push(weight.parse().unwrap_or(1.0));
     }
@@ -171,10 +151,8 @@ fn songs() -> (Pieces, Vec<u32>) {
             let song = quoted(&inventor.song(&mut random));
             let hundred_thousandths = duration(&mut random);
             let seconds = f64::from(hundred_thousandths) / 100_000.0;
-            let piece = format!(
-                "\"artist\":{artist},\"song\":{song},\"duration\":{}",
-                serde_json::Value::from(seconds)
-            );
+            let piece =
+                format!("\"artist\":{artist},\"song\":{song},\"duration\":{}", serde_json::Value::from(seconds));
             all.push((piece, hundred_thousandths / 100));
         }
     }
@@ -183,12 +161,7 @@ fn songs() -> (Pieces, Vec<u32>) {
     }
     let mut songs = Pieces::default();
     all.iter().for_each(|(piece, _)| songs.push(piece));
-    (
-        songs,
-        all.into_iter()
-            .map(|(_, milliseconds)| milliseconds)
-            .collect(),
-    )
+    (songs, all.into_iter().map(|(_, milliseconds)| milliseconds).collect())
 }
 
 /// Seconds times 100,000: mostly about four minutes; one in forty is an interlude of under 30 s.
@@ -306,16 +279,10 @@ mod tests {
     #[test]
     fn songs_are_many_and_last_as_long_as_they_say() {
         let catalogue = catalogue();
-        assert!(
-            (10_000..40_000).contains(&catalogue.songs.len()),
-            "{}",
-            catalogue.songs.len()
-        );
+        assert!((10_000..40_000).contains(&catalogue.songs.len()), "{}", catalogue.songs.len());
         let mut short = 0;
         for (index, &milliseconds) in catalogue.song_ms.iter().enumerate() {
-            let seconds = object(catalogue.songs.get(index))["duration"]
-                .as_f64()
-                .unwrap();
+            let seconds = object(catalogue.songs.get(index))["duration"].as_f64().unwrap();
             assert!((seconds * 1_000.0 - f64::from(milliseconds)).abs() <= 1.0);
             short += usize::from(seconds < 30.0);
         }
@@ -327,17 +294,11 @@ mod tests {
     fn cities_are_in_the_united_states() {
         let catalogue = catalogue();
         let mut states = std::collections::BTreeSet::new();
-        assert_eq!(
-            catalogue.cities.len(),
-            include_str!("data/cities.csv").lines().count() - 1
-        );
+        assert_eq!(catalogue.cities.len(), include_str!("data/cities.csv").lines().count() - 1);
         for index in 0..catalogue.cities.len() {
             let city = object(catalogue.cities.get(index));
             let zip = city["zip"].as_str().unwrap();
-            assert!(
-                zip.len() == 5 && zip.bytes().all(|digit| digit.is_ascii_digit()),
-                "{zip}"
-            );
+            assert!(zip.len() == 5 && zip.bytes().all(|digit| digit.is_ascii_digit()), "{zip}");
             states.insert(city["state"].as_str().unwrap().to_owned());
             let place = object(catalogue.coordinates.get(index));
             assert!((-168.0..-66.0).contains(&place["lon"].as_f64().unwrap()));

@@ -159,24 +159,9 @@ use Page::*;
 
 /// Where sessions start: auth, then page and weight.
 const ENTRIES: &[(Auth, &[(Page, f64)])] = &[
-    (
-        LoggedIn,
-        &[
-            (NextSong, 0.7),
-            (Home, 0.26),
-            (Settings, 0.02),
-            (Help, 0.01),
-            (About, 0.01),
-        ],
-    ),
-    (
-        LoggedOut,
-        &[(Home, 0.6), (Login, 0.36), (Help, 0.02), (About, 0.02)],
-    ),
-    (
-        Guest,
-        &[(Home, 0.7), (Register, 0.2), (Help, 0.05), (About, 0.05)],
-    ),
+    (LoggedIn, &[(NextSong, 0.7), (Home, 0.26), (Settings, 0.02), (Help, 0.01), (About, 0.01)]),
+    (LoggedOut, &[(Home, 0.6), (Login, 0.36), (Help, 0.02), (About, 0.02)]),
+    (Guest, &[(Home, 0.7), (Register, 0.2), (Help, 0.05), (About, 0.05)]),
 ];
 
 /// The chain. `Upgrade` stands for `Downgrade` where the visitor pays already. The likely exits come first.
@@ -208,34 +193,10 @@ const EXITS: &[(Page, Auth, Exits)] = &[
             (Error, LoggedIn, 0.002),
         ],
     ),
-    (
-        Logout,
-        LoggedIn,
-        &[(Home, LoggedOut, 0.98), (Error, LoggedOut, 0.001)],
-    ),
-    (
-        Help,
-        LoggedIn,
-        &[
-            (NextSong, LoggedIn, 0.6),
-            (Home, LoggedIn, 0.25),
-            (Settings, LoggedIn, 0.05),
-        ],
-    ),
-    (
-        About,
-        LoggedIn,
-        &[(NextSong, LoggedIn, 0.6), (Home, LoggedIn, 0.3)],
-    ),
-    (
-        Error,
-        LoggedIn,
-        &[
-            (NextSong, LoggedIn, 0.6),
-            (Home, LoggedIn, 0.2),
-            (Help, LoggedIn, 0.1),
-        ],
-    ),
+    (Logout, LoggedIn, &[(Home, LoggedOut, 0.98), (Error, LoggedOut, 0.001)]),
+    (Help, LoggedIn, &[(NextSong, LoggedIn, 0.6), (Home, LoggedIn, 0.25), (Settings, LoggedIn, 0.05)]),
+    (About, LoggedIn, &[(NextSong, LoggedIn, 0.6), (Home, LoggedIn, 0.3)]),
+    (Error, LoggedIn, &[(NextSong, LoggedIn, 0.6), (Home, LoggedIn, 0.2), (Help, LoggedIn, 0.1)]),
     (
         Settings,
         LoggedIn,
@@ -247,89 +208,20 @@ const EXITS: &[(Page, Auth, Exits)] = &[
             (Cancel, LoggedIn, 0.03),
         ],
     ),
-    (
-        SaveSettings,
-        LoggedIn,
-        &[(Settings, LoggedIn, 0.3), (Home, LoggedIn, 0.69)],
-    ),
-    (
-        Upgrade,
-        LoggedIn,
-        &[
-            (NextSong, LoggedIn, 0.5),
-            (SubmitUpgrade, LoggedIn, 0.2),
-            (Home, LoggedIn, 0.25),
-        ],
-    ),
+    (SaveSettings, LoggedIn, &[(Settings, LoggedIn, 0.3), (Home, LoggedIn, 0.69)]),
+    (Upgrade, LoggedIn, &[(NextSong, LoggedIn, 0.5), (SubmitUpgrade, LoggedIn, 0.2), (Home, LoggedIn, 0.25)]),
     (SubmitUpgrade, LoggedIn, &[(Home, LoggedIn, 0.99)]),
-    (
-        Downgrade,
-        LoggedIn,
-        &[
-            (NextSong, LoggedIn, 0.65),
-            (SubmitDowngrade, LoggedIn, 0.06),
-            (Home, LoggedIn, 0.24),
-        ],
-    ),
+    (Downgrade, LoggedIn, &[(NextSong, LoggedIn, 0.65), (SubmitDowngrade, LoggedIn, 0.06), (Home, LoggedIn, 0.24)]),
     (SubmitDowngrade, LoggedIn, &[(Home, LoggedIn, 0.99)]),
-    (
-        Cancel,
-        LoggedIn,
-        &[(CancellationConfirmation, Cancelled, 1.0)],
-    ),
+    (Cancel, LoggedIn, &[(CancellationConfirmation, Cancelled, 1.0)]),
     (CancellationConfirmation, Cancelled, &[]),
-    (
-        Home,
-        LoggedOut,
-        &[
-            (Login, LoggedOut, 0.75),
-            (Help, LoggedOut, 0.03),
-            (About, LoggedOut, 0.03),
-        ],
-    ),
-    (
-        Login,
-        LoggedOut,
-        &[
-            (Home, LoggedIn, 0.93),
-            (Login, LoggedOut, 0.05),
-            (Error, LoggedOut, 0.01),
-        ],
-    ),
-    (
-        Help,
-        LoggedOut,
-        &[(Home, LoggedOut, 0.4), (Login, LoggedOut, 0.4)],
-    ),
-    (
-        About,
-        LoggedOut,
-        &[(Home, LoggedOut, 0.5), (Login, LoggedOut, 0.3)],
-    ),
-    (
-        Error,
-        LoggedOut,
-        &[(Home, LoggedOut, 0.5), (Help, LoggedOut, 0.1)],
-    ),
-    (
-        Home,
-        Guest,
-        &[
-            (Register, Guest, 0.4),
-            (About, Guest, 0.1),
-            (Help, Guest, 0.1),
-            (Error, Guest, 0.01),
-        ],
-    ),
-    (
-        Register,
-        Guest,
-        &[
-            (SubmitRegistration, Guest, 0.7),
-            (Home, Guest, 0.1),
-            (Help, Guest, 0.1),
-        ],
-    ),
+    (Home, LoggedOut, &[(Login, LoggedOut, 0.75), (Help, LoggedOut, 0.03), (About, LoggedOut, 0.03)]),
+    (Login, LoggedOut, &[(Home, LoggedIn, 0.93), (Login, LoggedOut, 0.05), (Error, LoggedOut, 0.01)]),
+    (Help, LoggedOut, &[(Home, LoggedOut, 0.4), (Login, LoggedOut, 0.4)]),
+    (About, LoggedOut, &[(Home, LoggedOut, 0.5), (Login, LoggedOut, 0.3)]),
+    (Error, LoggedOut, &[(Home, LoggedOut, 0.5), (Help, LoggedOut, 0.1)]),
+    (Home, Guest, &[(Register, Guest, 0.4), (About, Guest, 0.1), (Help, Guest, 0.1), (Error, Guest, 0.01)]),
+    (Register, Guest, &[(SubmitRegistration, Guest, 0.7), (Home, Guest, 0.1), (Help, Guest, 0.1)]),
     (SubmitRegistration, Guest, &[(Home, LoggedIn, 0.99)]),
     (Help, Guest, &[(Home, Guest, 0.4), (Register, Guest, 0.3)]),
     (About, Guest, &[(Home, Guest, 0.4), (Register, Guest, 0.3)]),
@@ -369,17 +261,11 @@ impl Chain {
         for &(auth, pages) in ENTRIES {
             for level in [Level::Free, Level::Paid] {
                 let total: f64 = pages.iter().map(|(_, weight)| weight).sum();
-                let wanted = pages
-                    .iter()
-                    .map(|&(page, weight)| (State { page, auth, level }, weight / total));
+                let wanted = pages.iter().map(|&(page, weight)| (State { page, auth, level }, weight / total));
                 entries.push((auth, level, choice(&states, wanted)));
             }
         }
-        Self {
-            states,
-            next,
-            entries,
-        }
+        Self { states, next, entries }
     }
 
     /// State `id`.
@@ -395,18 +281,10 @@ impl Chain {
 
     /// The first state of a session.
     pub(super) fn start(&self, auth: Auth, level: Level, random: &mut Random) -> StateId {
-        let of = |wanted: Level| {
-            self.entries
-                .iter()
-                .find(|(a, l, to)| *a == auth && *l == wanted && !to.is_empty())
-        };
+        let of = |wanted: Level| self.entries.iter().find(|(a, l, to)| *a == auth && *l == wanted && !to.is_empty());
         let entry = of(level).or_else(|| of(Level::Free));
-        let Some((_, _, choice)) = entry else {
-            return 0;
-        };
-        pick(choice, random.bits_32())
-            .or_else(|| choice.last().map(|(_, state)| *state))
-            .unwrap_or(0)
+        let Some((_, _, choice)) = entry else { return 0 };
+        pick(choice, random.bits_32()).or_else(|| choice.last().map(|(_, state)| *state)).unwrap_or(0)
     }
 
     /// The state after `from`; `None` ends the session.
@@ -418,27 +296,18 @@ impl Chain {
 
 #[inline]
 fn pick(choice: &Choice, bits: u32) -> Option<StateId> {
-    choice
-        .iter()
-        .find(|(bound, _)| bits < *bound)
-        .map(|(_, state)| *state)
+    choice.iter().find(|(bound, _)| bits < *bound).map(|(_, state)| *state)
 }
 
 /// Where `from` may lead, by the tables.
 fn exits(states: &[State], from: State) -> Choice {
     let (_, level) = from.after();
-    let row = EXITS
-        .iter()
-        .find(|(page, auth, _)| *page == from.page && *auth == from.auth);
+    let row = EXITS.iter().find(|(page, auth, _)| *page == from.page && *auth == from.auth);
     let to = row.map(|(_, _, exits)| *exits).unwrap_or_default();
     choice(
         states,
         to.iter().map(|&(page, auth, share)| {
-            let page = if page == Upgrade && level == Level::Paid {
-                Downgrade
-            } else {
-                page
-            };
+            let page = if page == Upgrade && level == Level::Paid { Downgrade } else { page };
             (State { page, auth, level }, share)
         }),
     )
@@ -466,20 +335,11 @@ mod tests {
     fn every_exit_exists_and_probabilities_hold() {
         let chain = Chain::new();
         for &(page, auth, exits) in EXITS {
-            assert!(
-                exits.iter().map(|(_, _, share)| share).sum::<f64>() <= 1.000_001,
-                "{page:?} {auth:?}"
-            );
+            assert!(exits.iter().map(|(_, _, share)| share).sum::<f64>() <= 1.000_001, "{page:?} {auth:?}");
             for level in [Level::Free, Level::Paid] {
                 let state = State { page, auth, level };
-                let Some(id) = chain.states.iter().position(|known| *known == state) else {
-                    continue;
-                };
-                assert_eq!(
-                    chain.next[id].len(),
-                    exits.len(),
-                    "{state:?}: an exit leads nowhere"
-                );
+                let Some(id) = chain.states.iter().position(|known| *known == state) else { continue };
+                assert_eq!(chain.next[id].len(), exits.len(), "{state:?}: an exit leads nowhere");
             }
         }
     }
@@ -506,10 +366,7 @@ mod tests {
                 (auth, level) = (Auth::Guest, Level::Free);
             }
         }
-        let missing: Vec<State> = (0..chain.len())
-            .filter(|&id| !seen[id])
-            .map(|id| chain.states[id])
-            .collect();
+        let missing: Vec<State> = (0..chain.len()).filter(|&id| !seen[id]).map(|id| chain.states[id]).collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert!((20..120).contains(&(steps / 50_000)), "{steps}");
     }

@@ -119,19 +119,14 @@ impl FaultShares {
         for fault in Fault::ALL {
             let share = self.share(fault);
             if !(0.0..=1.0).contains(&share) {
-                return Err(Error::config(format!(
-                    "the share of {} events must be between 0 and 1",
-                    fault.name()
-                )));
+                return Err(Error::config(format!("the share of {} events must be between 0 and 1", fault.name())));
             }
             sum += share;
         }
         // Seven parts of 1 may sum up to a little more.
         if sum > 1.0 + 1e-9 {
-            return Err(Error::config(format!(
-                "the shares of faults sum up to {sum}, but an event has at most one"
-            ))
-            .hint("lower them until their sum is at most 1"));
+            return Err(Error::config(format!("the shares of faults sum up to {sum}, but an event has at most one"))
+                .hint("lower them until their sum is at most 1"));
         }
         Ok(())
     }
@@ -156,10 +151,7 @@ impl Faults {
                 bounds.push((sum, fault));
             }
         }
-        Self {
-            random: Random::new(seed, Purpose::Faults, instance, instances),
-            bounds,
-        }
+        Self { random: Random::new(seed, Purpose::Faults, instance, instances), bounds }
     }
 
     /// The fault of the next event, if it has one, and a number that chooses among its variants.
@@ -244,26 +236,20 @@ fn malform(choice: u64, more: u64, event: &mut Vec<u8>, start: usize) {
 /// Where the value of a key with a plain number lies.
 fn value(event: &[u8], start: usize, key: &[u8]) -> Option<(usize, usize)> {
     let from = start + memmem::find(&event[start..], key)? + key.len();
-    let length = event[from..]
-        .iter()
-        .position(|byte| matches!(byte, b',' | b'}'))?;
+    let length = event[from..].iter().position(|byte| matches!(byte, b',' | b'}'))?;
     Some((from, from + length))
 }
 
 /// A quote inside a string is escaped, so `"key":` is found at the key only.
 fn replace(event: &mut Vec<u8>, start: usize, key: &[u8], with: &[u8]) -> bool {
-    let Some((from, to)) = value(event, start, key) else {
-        return false;
-    };
+    let Some((from, to)) = value(event, start, key) else { return false };
     event.splice(from..to, with.iter().copied());
     true
 }
 
 /// Removes a key that has others after it.
 fn remove(event: &mut Vec<u8>, start: usize, key: &[u8]) -> bool {
-    let Some((from, to)) = value(event, start, key) else {
-        return false;
-    };
+    let Some((from, to)) = value(event, start, key) else { return false };
     event.drain(from - key.len()..to + 1);
     true
 }
@@ -286,11 +272,7 @@ mod tests {
     fn malformed_is_never_one_object() {
         for variant in 0..4_096 {
             let event = damaged(Fault::Malformed, variant);
-            assert!(
-                serde_json::from_slice::<Value>(&event).is_err(),
-                "{}",
-                String::from_utf8_lossy(&event)
-            );
+            assert!(serde_json::from_slice::<Value>(&event).is_err(), "{}", String::from_utf8_lossy(&event));
             assert!(!event.contains(&b'\n'));
         }
     }
@@ -301,20 +283,13 @@ mod tests {
         for fault in [Fault::MissingUser, Fault::BadCoordinates, Fault::WrongType] {
             for variant in 0..8 {
                 let event: Value = serde_json::from_slice(&damaged(fault, variant)).unwrap();
-                let differ = good
-                    .as_object()
-                    .unwrap()
-                    .iter()
-                    .filter(|(key, value)| event.get(key) != Some(value));
+                let differ = good.as_object().unwrap().iter().filter(|(key, value)| event.get(key) != Some(value));
                 assert_eq!(differ.count(), 1, "{event}");
                 let place = |key: &str| event[key].as_f64();
                 match fault {
                     Fault::MissingUser => assert!(event.get("userId").is_none_or(Value::is_null)),
                     Fault::BadCoordinates => {
-                        assert!(
-                            place("lat").unwrap().abs() > 90.0
-                                || place("lon").unwrap().abs() > 180.0
-                        );
+                        assert!(place("lat").unwrap().abs() > 90.0 || place("lon").unwrap().abs() > 180.0);
                     }
                     _ => {}
                 }

@@ -121,13 +121,7 @@ fn unpack(entry: u64) -> (i64, u32) {
 impl Model {
     /// The world at its start; the options have been checked.
     pub(super) fn new(options: &SimulatorOptions) -> Self {
-        let SimulatorOptions {
-            seed,
-            instance,
-            instances,
-            start_ms,
-            ..
-        } = *options;
+        let SimulatorOptions { seed, instance, instances, start_ms, .. } = *options;
         let count = options.own_users();
         let mut model = Self {
             chain: Chain::new(),
@@ -144,12 +138,7 @@ impl Model {
                 arrived: 0,
                 next_ms: 0,
             },
-            ids: Ids {
-                instance: u64::from(instance),
-                instances: u64::from(instances),
-                users: 0,
-                sessions: 0,
-            },
+            ids: Ids { instance: u64::from(instance), instances: u64::from(instances), users: 0, sessions: 0 },
             mean_alpha_ms: options.alpha.as_secs_f64() * 1_000.0,
             mean_beta_ms: options.beta.as_secs_f64() * 1_000.0,
             attrition_per_ms: options.attrition_per_year / YEAR_MS,
@@ -230,9 +219,7 @@ impl Model {
         }
         let mean_ms = f64::from(self.users[slot as usize].beta);
         let rested_ms = time_ms.saturating_add(REST_MS);
-        let next_ms = self
-            .clock
-            .session_start(rested_ms, mean_ms, self.end_ms, &mut self.random);
+        let next_ms = self.clock.session_start(rested_ms, mean_ms, self.end_ms, &mut self.random);
         let away_ms = next_ms.saturating_sub(time_ms) as f64;
         let stays = libm::exp(-self.attrition_per_ms * away_ms);
         let (auth, level) = state.after();
@@ -254,13 +241,7 @@ impl Model {
         let state = self.chain.start(auth, level, &mut self.random);
         let song = self.catalogue.song_weights.pick(&mut self.random);
         let user = &mut self.users[slot as usize];
-        (
-            user.session,
-            user.item,
-            user.state,
-            user.song,
-            user.after_login,
-        ) = (session, 0, state, song, false);
+        (user.session, user.item, user.state, user.song, user.after_login) = (session, 0, state, song, false);
     }
 
     /// One of those who are there from the start, in the middle of their lives.
@@ -276,9 +257,7 @@ impl Model {
         let registered_ms = start_ms - 1 - (REGISTERED_WITHIN_MS * self.random.unit()) as i64;
         let slot = self.add_user(registered_ms.max(0));
         let mean_ms = f64::from(self.users[slot as usize].beta);
-        let first_ms = self
-            .clock
-            .session_start(start_ms, mean_ms, self.end_ms, &mut self.random);
+        let first_ms = self.clock.session_start(start_ms, mean_ms, self.end_ms, &mut self.random);
         self.begin_session(slot, auth, level);
         self.queue.push(Reverse(pack(first_ms, slot)));
     }
@@ -407,30 +386,18 @@ mod tests {
     #[test]
     fn users_grow_by_the_rate() {
         let year_ms = YEAR_MS as i64;
-        let options = SimulatorOptions {
-            users: 1_000,
-            growth_per_year: 0.5,
-            attrition_per_year: 0.0,
-            ..Default::default()
-        };
+        let options =
+            SimulatorOptions { users: 1_000, growth_per_year: 0.5, attrition_per_year: 0.0, ..Default::default() };
         let mut model = Model::new(&options);
         let end_ms = options.start_ms + year_ms;
         while model.step().is_some_and(|step| step.time_ms < end_ms) {}
-        assert!(
-            (645..=650).contains(&model.growth.arrived),
-            "{}",
-            model.growth.arrived
-        );
+        assert!((645..=650).contains(&model.growth.arrived), "{}", model.growth.arrived);
     }
 
     #[test]
     fn without_growth_everybody_leaves_in_the_end() {
-        let options = SimulatorOptions {
-            users: 20,
-            growth_per_year: 0.0,
-            attrition_per_year: 5.0,
-            ..Default::default()
-        };
+        let options =
+            SimulatorOptions { users: 20, growth_per_year: 0.0, attrition_per_year: 5.0, ..Default::default() };
         let mut model = Model::new(&options);
         let mut last_ms = 0;
         while let Some(step) = model.step() {

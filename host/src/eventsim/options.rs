@@ -28,12 +28,7 @@ pub enum Topic {
 
 impl Topic {
     /// All four.
-    pub const ALL: [Self; 4] = [
-        Self::ListenEvents,
-        Self::PageViewEvents,
-        Self::AuthEvents,
-        Self::StatusChangeEvents,
-    ];
+    pub const ALL: [Self; 4] = [Self::ListenEvents, Self::PageViewEvents, Self::AuthEvents, Self::StatusChangeEvents];
 
     /// The topic's name, as Kafka knows it.
     pub fn name(self) -> &'static str {
@@ -114,65 +109,25 @@ impl SimulatorOptions {
     /// Checks every value. The error names the option and its range.
     pub fn check(&self) -> Result<()> {
         let require = |holds: bool, what: &str| {
-            if holds {
-                Ok(())
-            } else {
-                Err(Error::config(format!("the simulator's {what}")))
-            }
+            if holds { Ok(()) } else { Err(Error::config(format!("the simulator's {what}"))) }
         };
-        require(
-            !self.topics.is_empty(),
-            "topics must be one or more of the four",
-        )?;
+        require(!self.topics.is_empty(), "topics must be one or more of the four")?;
         require(self.instances >= 1, "instances must be at least 1")?;
-        require(
-            self.instance < self.instances,
-            "instance must be below the number of instances (they count from 0)",
-        )?;
-        require(
-            self.users >= self.instances,
-            "users must be at least as many as its instances",
-        )?;
+        require(self.instance < self.instances, "instance must be below the number of instances (they count from 0)")?;
+        require(self.users >= self.instances, "users must be at least as many as its instances")?;
         let share = self.users.div_ceil(self.instances);
-        require(
-            share <= MOST_USERS,
-            "users must be at most 2,000,000 for each instance",
-        )?;
-        require(
-            (0..END_OF_TIME_MS).contains(&self.start_ms),
-            "start must be between 1970 and 2200",
-        )?;
+        require(share <= MOST_USERS, "users must be at most 2,000,000 for each instance")?;
+        require((0..END_OF_TIME_MS).contains(&self.start_ms), "start must be between 1970 and 2200")?;
         let end = self.end_ms.unwrap_or(END_OF_TIME_MS);
-        require(
-            end > self.start_ms && end <= END_OF_TIME_MS,
-            "end must be after its start and at most 2200",
-        )?;
+        require(end > self.start_ms && end <= END_OF_TIME_MS, "end must be after its start and at most 2200")?;
         let alpha = Duration::from_millis(1)..=YEAR;
-        require(
-            alpha.contains(&self.alpha),
-            "alpha (gap between pages) must be between 1 ms and a year",
-        )?;
+        require(alpha.contains(&self.alpha), "alpha (gap between pages) must be between 1 ms and a year")?;
         let beta = Duration::from_secs(60)..=10 * YEAR;
-        require(
-            beta.contains(&self.beta),
-            "beta (gap between sessions) must be between 1 minute and ten years",
-        )?;
-        require(
-            (0.0..=100.0).contains(&self.growth_per_year),
-            "growth must be between 0 and 100 a year",
-        )?;
-        require(
-            (0.0..=100.0).contains(&self.attrition_per_year),
-            "attrition must be between 0 and 100 a year",
-        )?;
-        require(
-            (0.0..=1.0).contains(&self.damping),
-            "damping must be between 0 and 1",
-        )?;
-        require(
-            (0.0..=1.0).contains(&self.weekend_damping),
-            "weekend damping must be between 0 and 1",
-        )?;
+        require(beta.contains(&self.beta), "beta (gap between sessions) must be between 1 minute and ten years")?;
+        require((0.0..=100.0).contains(&self.growth_per_year), "growth must be between 0 and 100 a year")?;
+        require((0.0..=100.0).contains(&self.attrition_per_year), "attrition must be between 0 and 100 a year")?;
+        require((0.0..=1.0).contains(&self.damping), "damping must be between 0 and 1")?;
+        require((0.0..=1.0).contains(&self.weekend_damping), "weekend damping must be between 0 and 1")?;
         self.faults.check()
     }
 

@@ -99,15 +99,9 @@ impl Weighted {
     pub(super) fn new(weights: &[f64]) -> Self {
         let count = weights.len() as f64;
         let total: f64 = weights.iter().sum();
-        let mut scaled: Vec<f64> = weights
-            .iter()
-            .map(|weight| weight * count / total)
-            .collect();
-        let mut columns: Vec<(u32, u32)> = (0..weights.len() as u32)
-            .map(|index| (u32::MAX, index))
-            .collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..weights.len()).partition(|&i| scaled[i] < 1.0);
+        let mut scaled: Vec<f64> = weights.iter().map(|weight| weight * count / total).collect();
+        let mut columns: Vec<(u32, u32)> = (0..weights.len() as u32).map(|index| (u32::MAX, index)).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..weights.len()).partition(|&i| scaled[i] < 1.0);
         while let (Some(&few), Some(&many)) = (small.last(), large.last()) {
             small.pop();
             columns[few] = ((scaled[few] * f64::from(u32::MAX)) as u32, many as u32);
@@ -122,9 +116,7 @@ impl Weighted {
 
     /// Draws among `count` indices of which the early ones are more frequent, as names and songs are.
     pub(super) fn by_rank(count: usize, exponent: f64) -> Self {
-        let weights: Vec<f64> = (0..count)
-            .map(|rank| libm::pow(rank as f64 + 10.0, -exponent))
-            .collect();
+        let weights: Vec<f64> = (0..count).map(|rank| libm::pow(rank as f64 + 10.0, -exponent)).collect();
         Self::new(&weights)
     }
 
@@ -134,11 +126,7 @@ impl Weighted {
         let bits = random.bits();
         let index = (((bits >> 32) * self.columns.len() as u64) >> 32) as u32;
         let (threshold, other) = self.columns[index as usize];
-        if bits as u32 <= threshold {
-            index
-        } else {
-            other
-        }
+        if bits as u32 <= threshold { index } else { other }
     }
 }
 
@@ -149,16 +137,12 @@ mod tests {
     #[test]
     fn the_stream_is_fixed() {
         let mut random = Random::new(1, Purpose::Model, 0, 1);
-        assert_eq!(
-            [random.bits(), random.bits()],
-            [6_132_721_441_876_545_771, 5_958_495_218_164_086_965]
-        );
+        assert_eq!([random.bits(), random.bits()], [6_132_721_441_876_545_771, 5_958_495_218_164_086_965]);
     }
 
     #[test]
     fn purposes_and_instances_differ() {
-        let first =
-            |purpose, instance, instances| Random::new(1, purpose, instance, instances).bits();
+        let first = |purpose, instance, instances| Random::new(1, purpose, instance, instances).bits();
         let all = [
             first(Purpose::Model, 0, 1),
             first(Purpose::Faults, 0, 1),
@@ -187,12 +171,8 @@ mod tests {
     fn means_are_kept() {
         let mut random = Random::new(7, Purpose::Model, 0, 1);
         let count = 100_000;
-        let exponential: f64 =
-            (0..count).map(|_| random.exponential(90.0)).sum::<f64>() / f64::from(count);
-        let factor: f64 = (0..count)
-            .map(|_| random.log_normal_factor(0.5))
-            .sum::<f64>()
-            / f64::from(count);
+        let exponential: f64 = (0..count).map(|_| random.exponential(90.0)).sum::<f64>() / f64::from(count);
+        let factor: f64 = (0..count).map(|_| random.log_normal_factor(0.5)).sum::<f64>() / f64::from(count);
         assert!((exponential - 90.0).abs() < 1.5, "{exponential}");
         assert!((factor - 1.0).abs() < 0.02, "{factor}");
     }

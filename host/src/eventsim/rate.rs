@@ -21,13 +21,7 @@ pub enum Rate {
 impl Rate {
     /// Reads `max`, `5000` (events a second), `realtime` or `10x`.
     pub fn parse(text: &str) -> Result<Self> {
-        let positive = |number: &str| {
-            number
-                .trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|n| n.is_finite() && *n > 0.0)
-        };
+        let positive = |number: &str| number.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
         match text.trim() {
             "max" => Some(Self::Unlimited),
             "realtime" => Some(Self::TimesRealTime(1.0)),
@@ -54,11 +48,7 @@ pub struct Pacer {
 impl Pacer {
     /// Nothing has been sent yet.
     pub fn new(rate: Rate) -> Self {
-        Self {
-            rate,
-            sent: 0,
-            first_ms: None,
-        }
+        Self { rate, sent: 0, first_ms: None }
     }
 
     /// Counts one event, with its event time in milliseconds, and returns how long to wait before it may leave;
@@ -73,9 +63,7 @@ impl Pacer {
             }
         };
         self.sent += 1;
-        Duration::try_from_secs_f64(due_seconds)
-            .unwrap_or(Duration::MAX)
-            .saturating_sub(elapsed)
+        Duration::try_from_secs_f64(due_seconds).unwrap_or(Duration::MAX).saturating_sub(elapsed)
     }
 }
 
@@ -85,8 +73,7 @@ mod tests {
 
     #[test]
     fn rates_are_read() {
-        let check =
-            |text: &str, wanted: Option<Rate>| assert_eq!(Rate::parse(text).ok(), wanted, "{text}");
+        let check = |text: &str, wanted: Option<Rate>| assert_eq!(Rate::parse(text).ok(), wanted, "{text}");
         check("max", Some(Rate::Unlimited));
         check("5000", Some(Rate::PerSecond(5_000.0)));
         check("0.5", Some(Rate::PerSecond(0.5)));

@@ -22,8 +22,7 @@ pub(super) struct Renderer {
 impl Renderer {
     /// For the states of `model`'s chain.
     pub(super) fn new(model: &Model) -> Self {
-        let (mut visit, mut page_view, mut level) =
-            (Pieces::default(), Pieces::default(), Pieces::default());
+        let (mut visit, mut page_view, mut level) = (Pieces::default(), Pieces::default(), Pieces::default());
         for id in 0..model.chain.len() {
             let state = model.chain.state(id as u8);
             let (page, auth) = (state.page, state.auth.name());
@@ -37,12 +36,7 @@ impl Renderer {
             ));
             level.push(&format!(",{tail}"));
         }
-        Self {
-            catalogue: catalogue(),
-            visit,
-            page_view,
-            level,
-        }
+        Self { catalogue: catalogue(), visit, page_view, level }
     }
 
     /// Appends the event that `topic` shows of `step`.
@@ -73,11 +67,8 @@ impl Renderer {
             Topic::AuthEvents => {
                 self.session(step, self.level.get(id), out);
                 self.visitor(user, shows_user, out);
-                let success: &[u8] = if state.auth == Auth::LoggedIn {
-                    b",\"success\":true"
-                } else {
-                    b",\"success\":false"
-                };
+                let success: &[u8] =
+                    if state.auth == Auth::LoggedIn { b",\"success\":true" } else { b",\"success\":false" };
                 out.extend_from_slice(success);
             }
             Topic::StatusChangeEvents => {

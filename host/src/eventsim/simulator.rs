@@ -56,12 +56,7 @@ impl Simulator {
         let model = Model::new(&options);
         Ok(Self {
             renderer: Renderer::new(&model),
-            faults: Faults::new(
-                &options.faults,
-                options.seed,
-                options.instance,
-                options.instances,
-            ),
+            faults: Faults::new(&options.faults, options.seed, options.instance, options.instances),
             wanted: Wanted::of(&options.topics),
             model,
             pending: None,
@@ -81,9 +76,7 @@ impl Simulator {
     /// Passes over the next `count` events, several times faster than making them. Returns how many there were: less
     /// than `count` where the stream ends before.
     pub fn skip(&mut self, count: u64) -> u64 {
-        (0..count)
-            .find(|_| self.advance(None).is_none())
-            .unwrap_or(count)
+        (0..count).find(|_| self.advance(None).is_none()).unwrap_or(count)
     }
 
     /// How many events have been made or passed over: the index of the next one.
@@ -134,9 +127,7 @@ impl Simulator {
                 self.pending = None;
             }
             let step = self.model.step()?;
-            let shown = self
-                .wanted
-                .shown(self.model.chain.state(step.state).page, step.after_login);
+            let shown = self.wanted.shown(self.model.chain.state(step.state).page, step.after_login);
             if shown.0 != 0 {
                 self.pending = Some((step, shown));
             }
@@ -147,29 +138,16 @@ impl Simulator {
     fn meta(&self, topic: Topic, step: &Step) -> EventMeta {
         let shows_user = self.model.chain.state(step.state).auth.shows_user();
         let user_id = shows_user.then(|| self.model.user(step.slot).id);
-        EventMeta {
-            topic,
-            time_ms: step.time_ms,
-            user_id,
-            fault: None,
-        }
+        EventMeta { topic, time_ms: step.time_ms, user_id, fault: None }
     }
 
     /// Keeps an event for later.
     #[cold]
     fn hold(&mut self, topic: Topic, step: &Step, fault: Fault, variant: u64) {
-        let meta = EventMeta {
-            fault: Some(fault),
-            ..self.meta(topic, step)
-        };
+        let meta = EventMeta { fault: Some(fault), ..self.meta(topic, step) };
         let mut payload = self.held.spare.pop().unwrap_or_default();
         self.renderer.render(&self.model, topic, step, &mut payload);
-        self.held.queue.push(Reverse((
-            self.made + delay(variant),
-            self.made,
-            meta,
-            payload,
-        )));
+        self.held.queue.push(Reverse((self.made + delay(variant), self.made, meta, payload)));
     }
 
     /// Lets the first event go that was kept.
@@ -206,9 +184,7 @@ struct Held {
 impl Held {
     #[inline]
     fn is_due(&self, made: u64) -> bool {
-        self.queue
-            .peek()
-            .is_some_and(|Reverse((due, ..))| *due <= made)
+        self.queue.peek().is_some_and(|Reverse((due, ..))| *due <= made)
     }
 }
 
@@ -218,11 +194,7 @@ struct Wanted(u8);
 
 impl Wanted {
     fn of(topics: &[Topic]) -> Self {
-        Self(
-            topics
-                .iter()
-                .fold(0, |bits, topic| bits | Self::bit(*topic)),
-        )
+        Self(topics.iter().fold(0, |bits, topic| bits | Self::bit(*topic)))
     }
 
     fn bit(topic: Topic) -> u8 {
@@ -235,9 +207,7 @@ impl Wanted {
         let mut shown = Self::bit(Topic::PageViewEvents);
         match page {
             Page::NextSong => shown |= Self::bit(Topic::ListenEvents),
-            Page::SubmitUpgrade | Page::SubmitDowngrade => {
-                shown |= Self::bit(Topic::StatusChangeEvents)
-            }
+            Page::SubmitUpgrade | Page::SubmitDowngrade => shown |= Self::bit(Topic::StatusChangeEvents),
             _ => {}
         }
         if after_login {

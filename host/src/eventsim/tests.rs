@@ -32,17 +32,11 @@ const LISTEN_FIELDS: [&str; 19] = [
 ];
 
 fn options() -> SimulatorOptions {
-    SimulatorOptions {
-        users: 2_000,
-        ..Default::default()
-    }
+    SimulatorOptions { users: 2_000, ..Default::default() }
 }
 
 fn all_topics() -> SimulatorOptions {
-    SimulatorOptions {
-        topics: Topic::ALL.to_vec(),
-        ..options()
-    }
+    SimulatorOptions { topics: Topic::ALL.to_vec(), ..options() }
 }
 
 /// The first `count` events, or all.
@@ -50,16 +44,13 @@ fn events(options: SimulatorOptions, count: usize) -> Vec<(EventMeta, Vec<u8>)> 
     let mut simulator = Simulator::new(options).unwrap();
     let next = || {
         let mut payload = Vec::new();
-        simulator
-            .next_event(&mut payload)
-            .map(|meta| (meta, payload))
+        simulator.next_event(&mut payload).map(|meta| (meta, payload))
     };
     std::iter::from_fn(next).take(count).collect()
 }
 
 fn json(payload: &[u8]) -> Value {
-    serde_json::from_slice(payload)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(payload)))
+    serde_json::from_slice(payload).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(payload)))
 }
 
 fn hash(events: &[(EventMeta, Vec<u8>)]) -> String {
@@ -68,10 +59,7 @@ fn hash(events: &[(EventMeta, Vec<u8>)]) -> String {
         hash.update(format!("{meta:?} {}\n", payload.len()));
         hash.update(payload);
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The keys of an object in the order of the text, which `Value` does not keep.
@@ -86,57 +74,22 @@ fn keys(payload: &[u8]) -> Vec<String> {
 #[test]
 fn the_same_seed_gives_the_same_bytes_on_every_machine() {
     let plain = hash(&events(options(), 10_000));
-    assert_eq!(
-        plain,
-        "02441b7a7e23e9eed058690b15441718a330b21788153c7c2e7287a8a1e07143"
-    );
-    let faulty = SimulatorOptions {
-        faults: FaultShares::spread(0.2),
-        seed: 2,
-        ..all_topics()
-    };
-    assert_eq!(
-        hash(&events(faulty, 10_000)),
-        "9fa03dfb56090f9281246ef6d9f595ebafaa2c8ac3c9eaf2ffa250f56975e40a"
-    );
-    assert_ne!(
-        plain,
-        hash(&events(
-            SimulatorOptions {
-                seed: 3,
-                ..options()
-            },
-            10_000
-        ))
-    );
+    assert_eq!(plain, "02441b7a7e23e9eed058690b15441718a330b21788153c7c2e7287a8a1e07143");
+    let faulty = SimulatorOptions { faults: FaultShares::spread(0.2), seed: 2, ..all_topics() };
+    assert_eq!(hash(&events(faulty, 10_000)), "9fa03dfb56090f9281246ef6d9f595ebafaa2c8ac3c9eaf2ffa250f56975e40a");
+    assert_ne!(plain, hash(&events(SimulatorOptions { seed: 3, ..options() }, 10_000)));
 }
 
 #[test]
 fn listening_events_have_the_nineteen_columns_in_order() {
     let events = events(options(), 20_000);
     let bytes: usize = events.iter().map(|(_, payload)| payload.len()).sum();
-    assert!(
-        (470..=530).contains(&(bytes / events.len())),
-        "{} bytes an event",
-        bytes / events.len()
-    );
+    assert!((470..=530).contains(&(bytes / events.len())), "{} bytes an event", bytes / events.len());
     for (meta, payload) in &events {
         assert_eq!(keys(payload), LISTEN_FIELDS);
         let event = json(payload);
-        for text in [
-            "artist",
-            "song",
-            "city",
-            "zip",
-            "state",
-            "userAgent",
-            "lastName",
-            "firstName",
-        ] {
-            assert!(
-                event[text].as_str().is_some_and(|text| !text.is_empty()),
-                "{text}"
-            );
+        for text in ["artist", "song", "city", "zip", "state", "userAgent", "lastName", "firstName"] {
+            assert!(event[text].as_str().is_some_and(|text| !text.is_empty()), "{text}");
         }
         assert_eq!(event["ts"], meta.time_ms);
         assert_eq!(event["userId"].as_u64(), meta.user_id);
@@ -146,11 +99,7 @@ fn listening_events_have_the_nineteen_columns_in_order() {
         assert!(event["duration"].as_f64().unwrap() > 0.0);
         assert!(event["lon"].is_f64() && event["lat"].is_f64());
         assert!(event["registration"].as_i64().unwrap() < meta.time_ms);
-        assert!(
-            event["sessionId"]
-                .as_i64()
-                .is_some_and(|id| id < i64::from(i32::MAX))
-        );
+        assert!(event["sessionId"].as_i64().is_some_and(|id| id < i64::from(i32::MAX)));
         assert_eq!((meta.topic, meta.fault), (Topic::ListenEvents, None));
     }
 }
@@ -169,16 +118,7 @@ fn each_topic_shows_its_pages_and_fields() {
                 continue;
             }
             Topic::PageViewEvents => {
-                vec![
-                    "ts",
-                    "sessionId",
-                    "page",
-                    "auth",
-                    "method",
-                    "status",
-                    "level",
-                    "itemInSession",
-                ]
+                vec!["ts", "sessionId", "page", "auth", "method", "status", "level", "itemInSession"]
             }
             Topic::AuthEvents => vec!["ts", "sessionId", "level", "itemInSession"],
             Topic::StatusChangeEvents => vec!["ts", "sessionId", "auth", "level", "itemInSession"],
@@ -188,9 +128,7 @@ fn each_topic_shows_its_pages_and_fields() {
             wanted.extend(user);
         }
         match meta.topic {
-            Topic::PageViewEvents if event["page"] == "NextSong" => {
-                wanted.extend(["artist", "song", "duration"])
-            }
+            Topic::PageViewEvents if event["page"] == "NextSong" => wanted.extend(["artist", "song", "duration"]),
             Topic::AuthEvents => {
                 wanted.push("success");
                 assert_eq!(event["success"], meta.user_id.is_some());
@@ -200,32 +138,16 @@ fn each_topic_shows_its_pages_and_fields() {
         assert_eq!(keys(&payload), wanted);
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
-    assert!(
-        seen[&Topic::ListenEvents] * 10 > seen[&Topic::PageViewEvents] * 7,
-        "{seen:?}"
-    );
-    assert!(
-        seen[&Topic::AuthEvents] > seen[&Topic::StatusChangeEvents],
-        "{seen:?}"
-    );
+    assert!(seen[&Topic::ListenEvents] * 10 > seen[&Topic::PageViewEvents] * 7, "{seen:?}");
+    assert!(seen[&Topic::AuthEvents] > seen[&Topic::StatusChangeEvents], "{seen:?}");
 }
 
 #[test]
 fn a_topic_alone_is_the_same_as_among_others() {
     let together = events(all_topics(), 30_000);
     for topic in Topic::ALL {
-        let wanted: Vec<_> = together
-            .iter()
-            .filter(|(meta, _)| meta.topic == topic)
-            .cloned()
-            .collect();
-        let alone = events(
-            SimulatorOptions {
-                topics: vec![topic],
-                ..options()
-            },
-            wanted.len(),
-        );
+        let wanted: Vec<_> = together.iter().filter(|(meta, _)| meta.topic == topic).cloned().collect();
+        let alone = events(SimulatorOptions { topics: vec![topic], ..options() }, wanted.len());
         assert!(alone == wanted, "{topic:?}");
     }
 }
@@ -241,36 +163,20 @@ fn events_are_in_order_of_event_time() {
 
 #[test]
 fn sessions_keep_their_rules() {
-    let page_views = SimulatorOptions {
-        topics: vec![Topic::PageViewEvents],
-        ..options()
-    };
+    let page_views = SimulatorOptions { topics: vec![Topic::PageViewEvents], ..options() };
     // Of each session: the user, the last page's number, time and end of song, and the page itself.
     let mut sessions: BTreeMap<u64, (Option<u64>, u64, i64, i64, String)> = BTreeMap::new();
     let mut cancelled = BTreeSet::new();
     for (meta, payload) in events(page_views, 100_000) {
         let event = json(&payload);
-        let (page, item) = (
-            event["page"].as_str().unwrap(),
-            event["itemInSession"].as_u64().unwrap(),
-        );
-        let song_ms = event["duration"]
-            .as_f64()
-            .map_or(0, |seconds| (seconds * 1_000.0) as i64);
+        let (page, item) = (event["page"].as_str().unwrap(), event["itemInSession"].as_u64().unwrap());
+        let song_ms = event["duration"].as_f64().map_or(0, |seconds| (seconds * 1_000.0) as i64);
         let entry = sessions.entry(event["sessionId"].as_u64().unwrap());
         match entry {
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let first = [
-                    "NextSong", "Home", "Settings", "Help", "About", "Login", "Register",
-                ];
+                let first = ["NextSong", "Home", "Settings", "Help", "About", "Login", "Register"];
                 assert!(item == 0 && first.contains(&page), "{page} {item}");
-                entry.insert((
-                    meta.user_id,
-                    item,
-                    meta.time_ms,
-                    meta.time_ms + song_ms,
-                    page.to_owned(),
-                ));
+                entry.insert((meta.user_id, item, meta.time_ms, meta.time_ms + song_ms, page.to_owned()));
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
                 let (user, last_item, last_ms, song_end_ms, last_page) = entry.get_mut();
@@ -288,10 +194,7 @@ fn sessions_keep_their_rules() {
                 *last_page = page.to_owned();
             }
         }
-        assert!(
-            meta.user_id.is_none_or(|user| !cancelled.contains(&user)),
-            "an event after the cancellation"
-        );
+        assert!(meta.user_id.is_none_or(|user| !cancelled.contains(&user)), "an event after the cancellation");
         if page == "Cancellation Confirmation" {
             assert_eq!(event["auth"], "Cancelled");
             cancelled.extend(meta.user_id);
@@ -302,11 +205,7 @@ fn sessions_keep_their_rules() {
 
 #[test]
 fn guests_who_register_become_users() {
-    let growing = SimulatorOptions {
-        topics: vec![Topic::PageViewEvents],
-        users: 500,
-        ..options()
-    };
+    let growing = SimulatorOptions { topics: vec![Topic::PageViewEvents], users: 500, ..options() };
     let mut submitted = BTreeMap::new();
     let mut registered = 0;
     for (_, payload) in events(growing, 100_000) {
@@ -315,10 +214,7 @@ fn guests_who_register_become_users() {
         if event["page"] == "Submit Registration" {
             assert_eq!(event["auth"], "Guest");
             submitted.insert(session, event["ts"].clone());
-        } else if let Some(at) = submitted
-            .get(&session)
-            .filter(|_| event["auth"] == "Logged In")
-        {
+        } else if let Some(at) = submitted.get(&session).filter(|_| event["auth"] == "Logged In") {
             assert_eq!(event["registration"], *at);
             registered += 1;
         }
@@ -331,24 +227,11 @@ fn parallel_instances_share_no_user_and_no_session() {
     let mut users: BTreeMap<u64, u32> = BTreeMap::new();
     let mut sessions: BTreeMap<u64, u32> = BTreeMap::new();
     for instance in 0..3 {
-        let part = SimulatorOptions {
-            instance,
-            instances: 3,
-            growth_per_year: 5.0,
-            ..options()
-        };
+        let part = SimulatorOptions { instance, instances: 3, growth_per_year: 5.0, ..options() };
         for (meta, payload) in events(part, 10_000) {
             let event = json(&payload);
-            assert_eq!(
-                *users.entry(meta.user_id.unwrap()).or_insert(instance),
-                instance
-            );
-            assert_eq!(
-                *sessions
-                    .entry(event["sessionId"].as_u64().unwrap())
-                    .or_insert(instance),
-                instance
-            );
+            assert_eq!(*users.entry(meta.user_id.unwrap()).or_insert(instance), instance);
+            assert_eq!(*sessions.entry(event["sessionId"].as_u64().unwrap()).or_insert(instance), instance);
         }
     }
     assert!(users.len() > 500);
@@ -357,10 +240,7 @@ fn parallel_instances_share_no_user_and_no_session() {
 #[test]
 fn skipping_gives_the_rest_of_the_stream() {
     for faults in [FaultShares::default(), FaultShares::spread(0.4)] {
-        let options = SimulatorOptions {
-            faults,
-            ..all_topics()
-        };
+        let options = SimulatorOptions { faults, ..all_topics() };
         let whole = events(options.clone(), 12_000);
         for index in [0, 1, 777, 11_000] {
             let mut simulator = Simulator::new(options.clone()).unwrap();
@@ -377,23 +257,11 @@ fn skipping_gives_the_rest_of_the_stream() {
 
 #[test]
 fn a_stream_with_an_end_yields_all_that_it_held_back() {
-    let late = FaultShares {
-        late: 1.0,
-        ..Default::default()
-    };
+    let late = FaultShares { late: 1.0, ..Default::default() };
     let day_ms = 86_400_000;
-    let options = SimulatorOptions {
-        end_ms: Some(options().start_ms + day_ms),
-        ..options()
-    };
+    let options = SimulatorOptions { end_ms: Some(options().start_ms + day_ms), ..options() };
     let good = events(options.clone(), usize::MAX);
-    let mut all = events(
-        SimulatorOptions {
-            faults: late,
-            ..options.clone()
-        },
-        usize::MAX,
-    );
+    let mut all = events(SimulatorOptions { faults: late, ..options.clone() }, usize::MAX);
     assert!(good.len() > 1_000);
     assert!(all.iter().all(|(meta, _)| meta.fault == Some(Fault::Late)));
     assert!(!all.is_sorted_by_key(|(meta, _)| meta.time_ms));
@@ -420,17 +288,8 @@ fn faults_come_in_their_shares_and_change_nothing_else() {
         tombstone: 0.07,
     };
     let count = 50_000;
-    let good: BTreeSet<Vec<u8>> = events(options(), count)
-        .into_iter()
-        .map(|(_, payload)| payload)
-        .collect();
-    let faulty = events(
-        SimulatorOptions {
-            faults: shares,
-            ..options()
-        },
-        count,
-    );
+    let good: BTreeSet<Vec<u8>> = events(options(), count).into_iter().map(|(_, payload)| payload).collect();
+    let faulty = events(SimulatorOptions { faults: shares, ..options() }, count);
     let mut counts: BTreeMap<Fault, f64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (meta, payload) in &faulty {
@@ -450,20 +309,13 @@ fn faults_come_in_their_shares_and_change_nothing_else() {
     }
     for fault in Fault::ALL {
         let (found, wanted) = (counts[&fault], shares.share(fault));
-        assert!(
-            (found - wanted).abs() < wanted * 0.3,
-            "{fault:?}: {found} instead of {wanted}"
-        );
+        assert!((found - wanted).abs() < wanted * 0.3, "{fault:?}: {found} instead of {wanted}");
     }
 }
 
 #[test]
 fn more_events_come_by_day_than_by_night() {
-    let damped = SimulatorOptions {
-        users: 20_000,
-        damping: 1.0,
-        ..options()
-    };
+    let damped = SimulatorOptions { users: 20_000, damping: 1.0, ..options() };
     let mut hours = [0_u32; 24];
     for (meta, _) in events(damped, 200_000) {
         hours[(meta.time_ms / 3_600_000 % 24) as usize] += 1;
@@ -479,129 +331,27 @@ fn options_out_of_range_are_refused() {
         assert_eq!(error.kind(), crate::error::ErrorKind::Config);
         assert!(error.to_string().contains(words), "{error}");
     };
-    check(
-        SimulatorOptions {
-            topics: vec![],
-            ..options()
-        },
-        "topics",
-    );
-    check(
-        SimulatorOptions {
-            instance: 2,
-            instances: 2,
-            ..options()
-        },
-        "instance",
-    );
-    check(
-        SimulatorOptions {
-            instances: 0,
-            ..options()
-        },
-        "instances",
-    );
-    check(
-        SimulatorOptions {
-            users: 0,
-            ..options()
-        },
-        "users",
-    );
-    check(
-        SimulatorOptions {
-            users: u32::MAX,
-            ..options()
-        },
-        "2,000,000",
-    );
-    check(
-        SimulatorOptions {
-            start_ms: -1,
-            ..options()
-        },
-        "start",
-    );
-    check(
-        SimulatorOptions {
-            end_ms: Some(0),
-            ..options()
-        },
-        "end",
-    );
-    check(
-        SimulatorOptions {
-            alpha: Duration::ZERO,
-            ..options()
-        },
-        "alpha",
-    );
-    check(
-        SimulatorOptions {
-            beta: Duration::from_secs(1),
-            ..options()
-        },
-        "beta",
-    );
-    check(
-        SimulatorOptions {
-            damping: 1.1,
-            ..options()
-        },
-        "damping",
-    );
-    check(
-        SimulatorOptions {
-            growth_per_year: f64::NAN,
-            ..options()
-        },
-        "growth",
-    );
-    check(
-        SimulatorOptions {
-            faults: FaultShares {
-                late: -0.1,
-                ..Default::default()
-            },
-            ..options()
-        },
-        "late",
-    );
-    check(
-        SimulatorOptions {
-            faults: FaultShares::spread(1.2),
-            ..options()
-        },
-        "sum up",
-    );
-    assert!(
-        Simulator::new(SimulatorOptions {
-            faults: FaultShares::spread(1.0),
-            ..options()
-        })
-        .is_ok()
-    );
-    assert!(
-        Topic::from_name("listen")
-            .unwrap_err()
-            .what_to_do()
-            .unwrap()
-            .contains("listen_events")
-    );
+    check(SimulatorOptions { topics: vec![], ..options() }, "topics");
+    check(SimulatorOptions { instance: 2, instances: 2, ..options() }, "instance");
+    check(SimulatorOptions { instances: 0, ..options() }, "instances");
+    check(SimulatorOptions { users: 0, ..options() }, "users");
+    check(SimulatorOptions { users: u32::MAX, ..options() }, "2,000,000");
+    check(SimulatorOptions { start_ms: -1, ..options() }, "start");
+    check(SimulatorOptions { end_ms: Some(0), ..options() }, "end");
+    check(SimulatorOptions { alpha: Duration::ZERO, ..options() }, "alpha");
+    check(SimulatorOptions { beta: Duration::from_secs(1), ..options() }, "beta");
+    check(SimulatorOptions { damping: 1.1, ..options() }, "damping");
+    check(SimulatorOptions { growth_per_year: f64::NAN, ..options() }, "growth");
+    check(SimulatorOptions { faults: FaultShares { late: -0.1, ..Default::default() }, ..options() }, "late");
+    check(SimulatorOptions { faults: FaultShares::spread(1.2), ..options() }, "sum up");
+    assert!(Simulator::new(SimulatorOptions { faults: FaultShares::spread(1.0), ..options() }).is_ok());
+    assert!(Topic::from_name("listen").unwrap_err().what_to_do().unwrap().contains("listen_events"));
     assert_eq!(Topic::from_name("auth_events").unwrap(), Topic::AuthEvents);
 }
 
 /// Numbers at, around and beyond the limits.
 fn any_number() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        Just(0.0),
-        Just(1.0),
-        Just(100.0),
-        Just(f64::NAN),
-        Just(f64::INFINITY),
-        -0.1..1.1_f64,
-        0.0..100.0_f64
-    ]
+    prop_oneof![Just(0.0), Just(1.0), Just(100.0), Just(f64::NAN), Just(f64::INFINITY), -0.1..1.1_f64, 0.0..100.0_f64]
 }
 
 proptest! {

@@ -112,8 +112,7 @@ impl Lane {
     /// The open range, opened now if there is none.
     pub(super) fn open(&mut self, now: Duration) -> &mut OpenRange {
         let (context, start) = (&self.context, self.range_start);
-        self.range
-            .get_or_insert_with(|| OpenRange::new(context, start, now))
+        self.range.get_or_insert_with(|| OpenRange::new(context, start, now))
     }
 
     /// Everything before `next` was put in or does not exist.
@@ -167,23 +166,12 @@ impl Lane {
     }
 
     /// Ends the open range and starts its checkpoint: stage, commit, publish, in the background.
-    pub(super) fn checkpoint(
-        &mut self,
-        runtime: &dyn Runtime,
-        done: Sender<Completion>,
-        wake: Wake,
-    ) -> Result<()> {
-        let (Some(range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else {
-            return Ok(());
-        };
+    pub(super) fn checkpoint(&mut self, runtime: &dyn Runtime, done: Sender<Completion>, wake: Wake) -> Result<()> {
+        let (Some(range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else { return Ok(()) };
         self.due = false;
         self.range_start = range.next;
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
-        let mut committed = Committed {
-            next: range.next,
-            rows: range.rows,
-            ..Committed::default()
-        };
+        let mut committed = Committed { next: range.next, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
         let closing = range.close()?;
         committed.rows = closing.rows();
@@ -204,11 +192,7 @@ impl Lane {
             };
             let outcome = outcome.map(|()| (take_over, committed));
             // The worker is gone only when the process ends.
-            let _ = done.send(Completion {
-                topic_partition,
-                lane,
-                outcome,
-            });
+            let _ = done.send(Completion { topic_partition, lane, outcome });
             wake();
         }));
         Ok(())

@@ -168,10 +168,7 @@ impl Membership {
 
     /// Messages between our positions and the ends, where the source knows them.
     pub fn lag(&self) -> Option<i64> {
-        self.members
-            .keys()
-            .map(|topic_partition| self.source.lag(topic_partition))
-            .sum()
+        self.members.keys().map(|topic_partition| self.source.lag(topic_partition)).sum()
     }
 
     /// Topic partitions that are ours now.
@@ -180,19 +177,12 @@ impl Membership {
     }
 
     fn ended(&self) -> Option<Ended> {
-        let all_done = self
-            .members
-            .values()
-            .all(|member| matches!(member.state, State::Done));
+        let all_done = self.members.values().all(|member| matches!(member.state, State::Done));
         if self.stopping {
             return all_done.then_some(Ended::Stopped);
         }
         let over = self.assigned_once && !self.members.is_empty() && all_done;
-        over.then_some(if self.until_caught_up {
-            Ended::CaughtUp
-        } else {
-            Ended::Finished
-        })
+        over.then_some(if self.until_caught_up { Ended::CaughtUp } else { Ended::Finished })
     }
 
     /// What is assigned waits until all that was revoked is given back: it may be the same topic partition.
@@ -221,10 +211,7 @@ impl Membership {
                 Ok(())
             }
             SourceEvent::Lost(topic_partitions) => {
-                tracing::warn!(
-                    count = topic_partitions.len(),
-                    "topic partitions lost: the session expired"
-                );
+                tracing::warn!(count = topic_partitions.len(), "topic partitions lost: the session expired");
                 for topic_partition in topic_partitions {
                     self.drop_lane(&topic_partition);
                     self.revoke(topic_partition);
@@ -257,21 +244,9 @@ impl Membership {
         for (topic_partition, until) in topic_partitions.into_iter().zip(ends) {
             let identity = self.source.identity(&topic_partition)?;
             let chain = self.places.chain(&topic_partition, identity);
-            let state = if self.stopping {
-                State::Done
-            } else {
-                State::Queued
-            };
-            let member = Member {
-                state,
-                chain,
-                attempt: 0,
-                first: None,
-                until,
-                next: 0,
-                failures: 0,
-                revoked: false,
-            };
+            let state = if self.stopping { State::Done } else { State::Queued };
+            let member =
+                Member { state, chain, attempt: 0, first: None, until, next: 0, failures: 0, revoked: false };
             self.members.insert(topic_partition, member);
             self.account.owned();
         }
@@ -280,11 +255,7 @@ impl Membership {
 
     /// Starts queued take-overs, as many as there are places.
     fn launch(&mut self) -> bool {
-        let running = self
-            .members
-            .values()
-            .filter(|member| matches!(member.state, State::TakingOver))
-            .count();
+        let running = self.members.values().filter(|member| matches!(member.state, State::TakingOver)).count();
         let mut places = TAKE_OVERS_AT_ONCE.saturating_sub(running);
         let mut busy = false;
         for (topic_partition, member) in &mut self.members {
@@ -309,25 +280,15 @@ impl Membership {
         busy
     }
 
-    fn taken_over(
-        &mut self,
-        topic_partition: &TopicPartition,
-        attempt: u64,
-        outcome: ChainResult<Taken>,
-    ) -> Result<()> {
-        let current = |member: &Member| {
-            member.attempt == attempt && matches!(member.state, State::TakingOver)
-        };
+    fn taken_over(&mut self, topic_partition: &TopicPartition, attempt: u64, outcome: ChainResult<Taken>) -> Result<()> {
+        let current = |member: &Member| member.attempt == attempt && matches!(member.state, State::TakingOver);
         if !self.members.get(topic_partition).is_some_and(current) {
             return Ok(());
         }
         match outcome {
             Ok(Taken::Over(take_over)) => self.set(topic_partition, State::Ready(take_over)),
             Ok(Taken::NeedsFirstPosition) => {
-                match self
-                    .source
-                    .first_positions(std::slice::from_ref(topic_partition))
-                {
+                match self.source.first_positions(std::slice::from_ref(topic_partition)) {
                     Ok(first) => {
                         if let Some(member) = self.members.get_mut(topic_partition) {
                             member.first = first.first().copied();
@@ -355,22 +316,15 @@ impl Membership {
             if !matches!(member.state, State::Ready(_)) {
                 continue;
             }
-            let State::Ready(take_over) = std::mem::replace(&mut member.state, State::Done) else {
-                continue;
-            };
+            let State::Ready(take_over) = std::mem::replace(&mut member.state, State::Done) else { continue };
             member.next = take_over.next;
             from.push((topic_partition.clone(), take_over.next));
             take_overs.push((topic_partition.clone(), take_over));
         }
         let workers: Vec<usize> = self.place(&from);
-        let wakes: Vec<Wake> = workers
-            .iter()
-            .map(|worker| Arc::clone(&self.workers[*worker].wake))
-            .collect();
+        let wakes: Vec<Wake> = workers.iter().map(|worker| Arc::clone(&self.workers[*worker].wake)).collect();
         let readers = self.source.begin(&from, &wakes)?;
-        for (((topic_partition, take_over), reader), worker) in
-            take_overs.into_iter().zip(readers).zip(workers)
-        {
+        for (((topic_partition, take_over), reader), worker) in take_overs.into_iter().zip(readers).zip(workers) {
             self.start(topic_partition, take_over, reader, worker);
         }
         Ok(true)
@@ -385,9 +339,7 @@ impl Membership {
             }
         }
         let place = |_: &(TopicPartition, i64)| {
-            let worker = (0..loads.len())
-                .min_by_key(|worker| loads[*worker])
-                .unwrap_or(0);
+            let worker = (0..loads.len()).min_by_key(|worker| loads[*worker]).unwrap_or(0);
             loads[worker] += 1;
             worker
         };
@@ -403,19 +355,9 @@ impl Membership {
     ) {
         let context = self.places.context(&take_over);
         tracing::info!(%topic_partition, offset = take_over.next, fence = take_over.fence, "begins");
-        let until = self
-            .members
-            .get(&topic_partition)
-            .and_then(|member| member.until);
-        let start = LaneStart {
-            take_over,
-            reader,
-            until,
-        };
-        self.command(
-            worker,
-            Command::Start(topic_partition.clone(), start, context),
-        );
+        let until = self.members.get(&topic_partition).and_then(|member| member.until);
+        let start = LaneStart { take_over, reader, until };
+        self.command(worker, Command::Start(topic_partition.clone(), start, context));
         self.set(&topic_partition, State::Running { worker });
     }
 
@@ -434,11 +376,7 @@ impl Membership {
     /// No new range; what is open is committed if there is a worker on it.
     fn finish(&mut self, topic_partition: &TopicPartition) {
         let drop_at = self.runtime.elapsed() + REVOKE_GRACE;
-        match self
-            .members
-            .get(topic_partition)
-            .map(|member| &member.state)
-        {
+        match self.members.get(topic_partition).map(|member| &member.state) {
             Some(State::Running { worker }) => {
                 let worker = *worker;
                 self.command(worker, Command::Finish(topic_partition.clone()));
@@ -450,21 +388,11 @@ impl Membership {
     }
 
     fn drop_lane(&mut self, topic_partition: &TopicPartition) {
-        match self
-            .members
-            .get(topic_partition)
-            .map(|member| &member.state)
-        {
+        match self.members.get(topic_partition).map(|member| &member.state) {
             Some(State::Running { worker } | State::Ending { worker, .. }) => {
                 let worker = *worker;
                 self.command(worker, Command::Drop(topic_partition.clone()));
-                self.set(
-                    topic_partition,
-                    State::Ending {
-                        worker,
-                        drop_at: Duration::MAX,
-                    },
-                );
+                self.set(topic_partition, State::Ending { worker, drop_at: Duration::MAX });
             }
             Some(_) => self.set(topic_partition, State::Done),
             None => {}
@@ -475,15 +403,9 @@ impl Membership {
     fn drop_overdue(&mut self) -> bool {
         let now = self.runtime.elapsed();
         let overdue = |member: &Member| {
-            member.revoked
-                && matches!(member.state, State::Ending { drop_at, .. } if drop_at <= now)
+            member.revoked && matches!(member.state, State::Ending { drop_at, .. } if drop_at <= now)
         };
-        let late: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| overdue(member))
-            .map(|(tp, _)| tp.clone())
-            .collect();
+        let late: Vec<_> = self.members.iter().filter(|(_, member)| overdue(member)).map(|(tp, _)| tp.clone()).collect();
         for topic_partition in &late {
             tracing::warn!(%topic_partition, "did not finish in time after it was revoked; its open range is dropped");
             self.drop_lane(topic_partition);
@@ -493,11 +415,7 @@ impl Membership {
 
     /// Gives what was revoked back as soon as all of its lanes are gone.
     fn release(&mut self) -> Result<bool> {
-        let here = |tp: &TopicPartition| {
-            self.members
-                .get(tp)
-                .is_some_and(|m| !matches!(m.state, State::Done))
-        };
+        let here = |tp: &TopicPartition| self.members.get(tp).is_some_and(|m| !matches!(m.state, State::Done));
         if self.revoked.is_empty() || self.revoked.iter().any(here) {
             return Ok(false);
         }
@@ -516,8 +434,7 @@ impl Membership {
                     member.next = committed.next;
                     member.failures = 0;
                     if !member.revoked {
-                        self.source
-                            .acknowledge(&[(topic_partition, committed.next)])?;
+                        self.source.acknowledge(&[(topic_partition, committed.next)])?;
                     }
                 }
                 self.account.committed(committed);
@@ -528,14 +445,9 @@ impl Membership {
     }
 
     fn lane_ended(&mut self, topic_partition: &TopicPartition, end: LaneEnd) {
-        let ending = self
-            .members
-            .get(topic_partition)
-            .is_some_and(|m| matches!(m.state, State::Ending { .. }));
+        let ending = self.members.get(topic_partition).is_some_and(|m| matches!(m.state, State::Ending { .. }));
         match end {
-            LaneEnd::Finished | LaneEnd::Dropped | LaneEnd::CaughtUp => {
-                self.set(topic_partition, State::Done)
-            }
+            LaneEnd::Finished | LaneEnd::Dropped | LaneEnd::CaughtUp => self.set(topic_partition, State::Done),
             LaneEnd::Chain(error) if ending => {
                 tracing::warn!(%topic_partition, ?error, "its last range was not committed and will be read again");
                 self.set(topic_partition, State::Done);
@@ -572,25 +484,18 @@ impl Membership {
 
     /// A pause that grows and is never the same: two hosts that fence each other must not go on in step.
     fn wait(&mut self, topic_partition: &TopicPartition) {
-        let Some(member) = self.members.get_mut(topic_partition) else {
-            return;
-        };
+        let Some(member) = self.members.get_mut(topic_partition) else { return };
         if member.revoked || self.stopping {
             member.state = State::Done;
             return;
         }
-        let longest = PAUSES
-            .0
-            .saturating_mul(2_u32.saturating_pow(member.failures.min(16)))
-            .min(PAUSES.1);
+        let longest = PAUSES.0.saturating_mul(2_u32.saturating_pow(member.failures.min(16))).min(PAUSES.1);
         member.failures += 1;
         let share = (self.runtime.random() % 1_000) as u32;
         let pause = longest / 2 + (longest / 2) * share / 1_000;
         let protocol = member.chain.protocol;
         member.state = if protocol.take_over_again {
-            State::Waiting {
-                until: self.runtime.elapsed() + pause,
-            }
+            State::Waiting { until: self.runtime.elapsed() + pause }
         } else {
             State::Done
         };
@@ -599,14 +504,8 @@ impl Membership {
     /// Takes over again after the pause, if the group still gives the topic partition to us.
     fn retry(&mut self) -> bool {
         let now = self.runtime.elapsed();
-        let due =
-            |member: &Member| matches!(member.state, State::Waiting { until } if until <= now);
-        let due: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| due(m))
-            .map(|(tp, m)| (tp.clone(), m.next))
-            .collect();
+        let due = |member: &Member| matches!(member.state, State::Waiting { until } if until <= now);
+        let due: Vec<_> = self.members.iter().filter(|(_, m)| due(m)).map(|(tp, m)| (tp.clone(), m.next)).collect();
         for (topic_partition, next) in &due {
             match self.source.still_assigned(topic_partition, *next) {
                 Some(true) => self.set(topic_partition, State::Queued),

@@ -65,38 +65,21 @@ pub struct RunOptions {
 /// Runs a pipeline until it ends or is stopped.
 pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let (started, usage) = (Instant::now(), Usage::now());
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("storage")
-        .enable_all()
-        .build();
-    let tokio =
-        tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("storage").enable_all().build();
+    let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
-    let chain = TransformChain::link(
-        &engine,
-        &config.transforms,
-        Arc::clone(&config.schema.arrow),
-    )?;
+    let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
     let parts = Parts::new(config, Arc::new(chain), runtime)?;
     let storage = config.storage.clone();
-    let source = source::open(&config.source, tokio.handle(), move |location| {
-        storage::open(location, &storage)
-    })?;
+    let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
     let (ended, account) = parts.run(config, source, options)?;
     // Tasks that are still waiting for storage belong to dropped ranges.
     tokio.shutdown_timeout(Duration::from_secs(1));
     Ok(summary(config, ended, account, started, usage))
 }
 
-fn summary(
-    config: &Config,
-    ended: Ended,
-    account: Account,
-    started: Instant,
-    before: Usage,
-) -> Summary {
+fn summary(config: &Config, ended: Ended, account: Account, started: Instant, before: Usage) -> Summary {
     let usage = Usage::now();
     Summary {
         pipeline: config.name.clone(),
@@ -133,11 +116,7 @@ impl Parts {
     fn new(config: &Config, chain: Arc<TransformChain>, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
         let options = |schema| {
-            PartFileOptions::new(
-                schema,
-                config.table.compression,
-                config.checkpoint.target_file_size,
-            )
+            PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)
         };
         let places = Places {
             pipeline: config.name.clone(),
@@ -152,53 +131,26 @@ impl Parts {
             options: options(Arc::clone(partitioner.file_schema()))?,
             dead_letter_options: options(dead_letter::schema())?,
         };
-        Ok(Self {
-            chain,
-            partitioner,
-            places,
-            runtime,
-        })
+        Ok(Self { chain, partitioner, places, runtime })
     }
 
-    fn run(
-        self,
-        config: &Config,
-        source: Box<dyn source::Source>,
-        options: &RunOptions,
-    ) -> Result<(Ended, Account)> {
+    fn run(self, config: &Config, source: Box<dyn source::Source>, options: &RunOptions) -> Result<(Ended, Account)> {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for number in 0..config.limits.workers {
-            threads.push(self.spawn_worker(
-                config,
-                number,
-                notices.clone(),
-                Arc::clone(&over),
-                options,
-            )?);
+            threads.push(self.spawn_worker(config, number, notices.clone(), Arc::clone(&over), options)?);
         }
         drop(notices);
-        let (handles, joins): (Vec<_>, Vec<_>) =
-            threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
-        let wakes: Vec<Wake> = handles
-            .iter()
-            .map(|handle| Arc::clone(&handle.wake))
-            .collect();
-        let mut membership = Membership::new(
-            source,
-            self.places,
-            self.runtime,
-            handles,
-            heard,
-            options.until_caught_up,
-        );
+        let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
+        let wakes: Vec<Wake> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
+        let mut membership =
+            Membership::new(source, self.places, self.runtime, handles, heard, options.until_caught_up);
         let result = drive(&mut membership, &joins, options, config.limits.shutdown);
         over.store(true, Ordering::Release);
         wakes.iter().for_each(|wake| wake());
         for join in joins {
-            join.join()
-                .map_err(|_| Error::fatal("a worker thread panicked; this is a bug in wasmill"))?;
+            join.join().map_err(|_| Error::fatal("a worker thread panicked; this is a bug in wasmill"))?;
         }
         Ok((result?, std::mem::take(&mut membership.account)))
     }
@@ -213,12 +165,7 @@ impl Parts {
     ) -> Result<WorkerThread> {
         let (commands, obeyed) = channel();
         let decoder = JsonDecoder::new(&config.schema);
-        let stages = Stages::new(
-            decoder,
-            Arc::clone(&self.chain),
-            self.partitioner.clone(),
-            0,
-        )?;
+        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), 0)?;
         let limits = WorkerLimits {
             interval: config.checkpoint.interval,
             target_file_size: config.checkpoint.target_file_size,
@@ -230,37 +177,20 @@ impl Parts {
         // A thread can be woken only once it exists, so it is told afterwards how.
         let (wake_sender, wake_receiver) = channel::<Wake>();
         let body = move || {
-            let Ok(wake) = wake_receiver.recv() else {
-                return;
-            };
-            let mut worker = Worker::new(
-                runtime,
-                limits,
-                stages,
-                memory,
-                progress,
-                (obeyed, notices),
-                wake,
-            );
+            let Ok(wake) = wake_receiver.recv() else { return };
+            let mut worker = Worker::new(runtime, limits, stages, memory, progress, (obeyed, notices), wake);
             while !over.load(Ordering::Acquire) {
                 if !worker.step() {
                     std::thread::park_timeout(NAP);
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .stack_size(4 << 20)
-            .spawn(body);
-        let thread =
-            thread.map_err(|error| Error::fatal("cannot start a worker thread").because(error))?;
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(4 << 20).spawn(body);
+        let thread = thread.map_err(|error| Error::fatal("cannot start a worker thread").because(error))?;
         let sleeper = thread.thread().clone();
         let wake: Wake = Arc::new(move || sleeper.unpark());
         let _ = wake_sender.send(Arc::clone(&wake));
-        Ok(WorkerThread {
-            handle: WorkerHandle { commands, wake },
-            thread,
-        })
+        Ok(WorkerThread { handle: WorkerHandle { commands, wake }, thread })
     }
 }
 
@@ -278,16 +208,10 @@ fn drive(
             Step::Busy | Step::Idle => {}
         }
         let progress = &options.progress;
-        progress
-            .topic_partitions
-            .store(membership.topic_partitions() as u64, Ordering::Relaxed);
-        progress
-            .lag
-            .store(membership.lag().unwrap_or(-1), Ordering::Relaxed);
+        progress.topic_partitions.store(membership.topic_partitions() as u64, Ordering::Relaxed);
+        progress.lag.store(membership.lag().unwrap_or(-1), Ordering::Relaxed);
         if workers.iter().any(JoinHandle::is_finished) {
-            return Err(Error::fatal(
-                "a worker thread ended; this is a bug in wasmill",
-            ));
+            return Err(Error::fatal("a worker thread ended; this is a bug in wasmill"));
         }
         if options.stop.load(Ordering::Acquire) {
             membership.stop();
@@ -310,8 +234,5 @@ fn deployment(chain: &TransformChain) -> DeploymentRecord {
         sha256: transform.module.sha256.clone(),
         settings_digest: transform.settings_digest.clone(),
     };
-    DeploymentRecord {
-        number: 0,
-        transforms: chain.transforms().iter().map(record).collect(),
-    }
+    DeploymentRecord { number: 0, transforms: chain.transforms().iter().map(record).collect() }
 }

@@ -40,11 +40,7 @@ pub struct Places {
 
 impl Places {
     /// The chain of a topic partition whose topic has this identity.
-    pub(super) fn chain(
-        &self,
-        topic_partition: &TopicPartition,
-        topic_identity: String,
-    ) -> Arc<Chain> {
+    pub(super) fn chain(&self, topic_partition: &TopicPartition, topic_identity: String) -> Arc<Chain> {
         Arc::new(Chain {
             topic_partition: topic_partition.clone(),
             topic_identity,

@@ -40,22 +40,11 @@ impl Stages {
         deployment: u64,
     ) -> Result<Self> {
         let instance = chain.instantiate()?;
-        Ok(Self {
-            decoder,
-            chain,
-            instance,
-            partitioner,
-            deployment,
-        })
+        Ok(Self { decoder, chain, instance, partitioner, deployment })
     }
 
     /// Puts the messages of `batch` into `range`. An error means that none of them may be counted: the range is dropped.
-    pub(super) fn process(
-        &mut self,
-        batch: &SourceBatch,
-        range: &mut OpenRange,
-        now_ms: i64,
-    ) -> Result<()> {
+    pub(super) fn process(&mut self, batch: &SourceBatch, range: &mut OpenRange, now_ms: i64) -> Result<()> {
         let decoded = self.decoder.decode(batch);
         let mut aside: Vec<SetAside> = Vec::new();
         for undecodable in &decoded.undecodable {
@@ -92,9 +81,7 @@ impl Stages {
         for piece in &split.pieces {
             range.write(piece)?;
         }
-        aside
-            .into_iter()
-            .try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
+        aside.into_iter().try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
     }
 
     fn dead_letter(&self, batch: &SourceBatch, aside: SetAside, now_ms: i64) -> DeadLetter {

@@ -109,9 +109,7 @@ impl Worker {
         }
         // Each lane gets one batch in its turn, so that none starves.
         for _ in 0..self.lanes.len() {
-            let Some(mut lane) = self.lanes.pop_front() else {
-                break;
-            };
+            let Some(mut lane) = self.lanes.pop_front() else { break };
             match self.advance(&mut lane) {
                 Ok(advanced) => busy |= advanced,
                 Err(error) => {
@@ -136,16 +134,14 @@ impl Worker {
         match command {
             Command::Start(_, start, context) => {
                 self.started += 1;
-                self.lanes
-                    .push_back(Lane::new(self.started, start, context));
+                self.lanes.push_back(Lane::new(self.started, start, context));
             }
             Command::Finish(topic_partition) => match self.lane(&topic_partition) {
                 Some(lane) => lane.finish(),
                 None => self.notify(Notice::Ended(topic_partition, LaneEnd::Finished)),
             },
             Command::Drop(topic_partition) => {
-                self.lanes
-                    .retain(|lane| lane.topic_partition != topic_partition);
+                self.lanes.retain(|lane| lane.topic_partition != topic_partition);
                 self.count_open_files();
                 self.notify(Notice::Ended(topic_partition, LaneEnd::Dropped));
             }
@@ -153,15 +149,11 @@ impl Worker {
     }
 
     fn lane(&mut self, topic_partition: &TopicPartition) -> Option<&mut Lane> {
-        self.lanes
-            .iter_mut()
-            .find(|lane| lane.topic_partition == *topic_partition)
+        self.lanes.iter_mut().find(|lane| lane.topic_partition == *topic_partition)
     }
 
     fn complete(&mut self, completion: Completion) {
-        let ours = |lane: &Lane| {
-            lane.topic_partition == completion.topic_partition && lane.number == completion.lane
-        };
+        let ours = |lane: &Lane| lane.topic_partition == completion.topic_partition && lane.number == completion.lane;
         let Some(index) = self.lanes.iter().position(ours) else {
             // The lane was dropped meanwhile; what was committed is committed all the same.
             if let Ok((_, committed)) = completion.outcome {
@@ -218,11 +210,7 @@ impl Worker {
         }
         self.end_range_when_due(lane);
         if lane.can_checkpoint() {
-            lane.checkpoint(
-                self.runtime.as_ref(),
-                self.completed.clone(),
-                Arc::clone(&self.wake),
-            )?;
+            lane.checkpoint(self.runtime.as_ref(), self.completed.clone(), Arc::clone(&self.wake))?;
             self.count_open_files();
             busy = true;
         }
@@ -231,9 +219,7 @@ impl Worker {
 
     fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
         // What was put in already is not put in again, should a source deliver it twice.
-        let Some(batch) = batch.starting_at(lane.next) else {
-            return Ok(());
-        };
+        let Some(batch) = batch.starting_at(lane.next) else { return Ok(()) };
         let (next, messages) = (batch.next, batch.messages.len() as u64);
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
         let range = lane.open(self.runtime.elapsed());
@@ -245,16 +231,9 @@ impl Worker {
         lane.reached(next);
         let progress = &self.progress;
         progress.read.fetch_add(messages, Ordering::Relaxed);
-        progress
-            .written
-            .fetch_add(after.written - before.written, Ordering::Relaxed);
-        progress
-            .filtered
-            .fetch_add(after.filtered - before.filtered, Ordering::Relaxed);
-        progress.dead_lettered.fetch_add(
-            after.dead_lettered - before.dead_lettered,
-            Ordering::Relaxed,
-        );
+        progress.written.fetch_add(after.written - before.written, Ordering::Relaxed);
+        progress.filtered.fetch_add(after.filtered - before.filtered, Ordering::Relaxed);
+        progress.dead_lettered.fetch_add(after.dead_lettered - before.dead_lettered, Ordering::Relaxed);
         Ok(())
     }
 
@@ -271,11 +250,9 @@ impl Worker {
     /// ends the range that holds most.
     fn relieve_memory(&mut self) {
         if self.open_files > self.limits.open_files
-            && let Some(oldest) = self
-                .lanes
-                .iter_mut()
-                .filter(|lane| lane.range.is_some())
-                .min_by_key(|lane| lane.range.as_ref().map(|range| range.opened))
+            && let Some(oldest) = self.lanes.iter_mut().filter(|lane| lane.range.is_some()).min_by_key(|lane| {
+                lane.range.as_ref().map(|range| range.opened)
+            })
         {
             oldest.end_range();
         }
@@ -283,12 +260,8 @@ impl Worker {
             return;
         }
         let held = |lane: &Lane| lane.range.as_ref().map_or(0, |range| range.memory_bytes());
-        let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else {
-            return;
-        };
-        let Some(range) = &mut largest.range else {
-            return;
-        };
+        let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else { return };
+        let Some(range) = &mut largest.range else { return };
         let before = range.memory_bytes();
         let mean = before / range.open_files().max(1);
         if let Err(error) = range.flush(mean) {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, LargeBinaryArray, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMicrosecondArray,
+    ArrayRef, Int32Array, Int64Array, LargeBinaryArray, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -103,15 +103,8 @@ pub fn schema() -> SchemaRef {
 }
 
 fn header_field() -> FieldRef {
-    let fields = vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::LargeBinary, true),
-    ];
-    Arc::new(Field::new(
-        "element",
-        DataType::Struct(fields.into()),
-        false,
-    ))
+    let fields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::LargeBinary, true)];
+    Arc::new(Field::new("element", DataType::Struct(fields.into()), false))
 }
 
 /// Dead letters as rows of [`schema`].
@@ -119,81 +112,41 @@ pub fn to_batch(letters: &[DeadLetter]) -> Result<RecordBatch> {
     let failed = |error| Error::fatal("cannot write dead letters").because(error);
     let micros = |ms: i64| ms.saturating_mul(1_000);
     let text = |of: &dyn Fn(&DeadLetter) -> &str| -> ArrayRef {
-        Arc::new(
-            letters
-                .iter()
-                .map(|letter| Some(of(letter).to_owned()))
-                .collect::<StringArray>(),
-        )
+        Arc::new(letters.iter().map(|letter| Some(of(letter).to_owned())).collect::<StringArray>())
     };
     let transform = |of: &dyn Fn(&(String, String)) -> String| -> ArrayRef {
-        Arc::new(
-            letters
-                .iter()
-                .map(|letter| letter.transform.as_ref().map(of))
-                .collect::<StringArray>(),
-        )
+        Arc::new(letters.iter().map(|letter| letter.transform.as_ref().map(of)).collect::<StringArray>())
     };
     let columns: Vec<ArrayRef> = vec![
         text(&|letter| &letter.topic),
-        Arc::new(Int32Array::from_iter_values(
-            letters.iter().map(|letter| letter.topic_partition),
-        )),
-        Arc::new(Int64Array::from_iter_values(
-            letters.iter().map(|letter| letter.offset),
-        )),
-        Arc::new(times(
-            letters.iter().map(|letter| letter.timestamp_ms.map(micros)),
-        )),
-        Arc::new(
-            letters
-                .iter()
-                .map(|letter| letter.key.as_deref())
-                .collect::<LargeBinaryArray>(),
-        ),
-        Arc::new(
-            letters
-                .iter()
-                .map(|letter| letter.payload.as_deref())
-                .collect::<LargeBinaryArray>(),
-        ),
+        Arc::new(Int32Array::from_iter_values(letters.iter().map(|letter| letter.topic_partition))),
+        Arc::new(Int64Array::from_iter_values(letters.iter().map(|letter| letter.offset))),
+        Arc::new(times(letters.iter().map(|letter| letter.timestamp_ms.map(micros)))),
+        Arc::new(letters.iter().map(|letter| letter.key.as_deref()).collect::<LargeBinaryArray>()),
+        Arc::new(letters.iter().map(|letter| letter.payload.as_deref()).collect::<LargeBinaryArray>()),
         Arc::new(headers(letters).map_err(failed)?),
         text(&|letter| letter.stage.name()),
         transform(&|(name, _)| name.clone()),
         transform(&|(_, version)| version.clone()),
         text(&|letter| &letter.reason),
         text(&|letter| &letter.message),
-        Arc::new(Int64Array::from_iter_values(
-            letters.iter().map(|letter| letter.deployment),
-        )),
-        Arc::new(times(
-            letters
-                .iter()
-                .map(|letter| Some(micros(letter.recorded_at_ms))),
-        )),
+        Arc::new(Int64Array::from_iter_values(letters.iter().map(|letter| letter.deployment))),
+        Arc::new(times(letters.iter().map(|letter| Some(micros(letter.recorded_at_ms))))),
     ];
     RecordBatch::try_new(schema(), columns).map_err(failed)
 }
 
 fn times(values: impl Iterator<Item = Option<i64>>) -> TimestampMicrosecondArray {
-    values
-        .collect::<TimestampMicrosecondArray>()
-        .with_timezone("UTC")
+    values.collect::<TimestampMicrosecondArray>().with_timezone("UTC")
 }
 
 fn headers(letters: &[DeadLetter]) -> std::result::Result<ListArray, ArrowError> {
     let all = || letters.iter().flat_map(|letter| &letter.headers);
     let keys: ArrayRef = Arc::new(StringArray::from_iter_values(all().map(|(key, _)| key)));
-    let values: ArrayRef = Arc::new(
-        all()
-            .map(|(_, value)| value.as_deref())
-            .collect::<LargeBinaryArray>(),
-    );
+    let values: ArrayRef = Arc::new(all().map(|(_, value)| value.as_deref()).collect::<LargeBinaryArray>());
     let item = header_field();
     let DataType::Struct(fields) = item.data_type() else {
-        return Err(ArrowError::SchemaError(
-            "headers are a list of structs".into(),
-        ));
+        return Err(ArrowError::SchemaError("headers are a list of structs".into()));
     };
     let items = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
     let offsets = OffsetBuffer::from_lengths(letters.iter().map(|letter| letter.headers.len()));
@@ -237,87 +190,39 @@ mod tests {
         let batch = to_batch(&[letter(7), other]).unwrap();
         let column = |name: &str| batch.column_by_name(name).unwrap();
         let text = |name: &str, row| column(name).as_string::<i32>().value(row).to_owned();
-        assert_eq!(
-            (text("stage", 0), text("stage", 1)),
-            ("decode".into(), "transform".into())
-        );
-        assert_eq!(
-            (text("transform", 1), text("version", 1)),
-            ("enrich-geo".into(), "1.2.0".into())
-        );
-        assert!(
-            column("transform").is_null(0)
-                && column("timestamp").is_null(1)
-                && column("payload").is_null(1)
-        );
+        assert_eq!((text("stage", 0), text("stage", 1)), ("decode".into(), "transform".into()));
+        assert_eq!((text("transform", 1), text("version", 1)), ("enrich-geo".into(), "1.2.0".into()));
+        assert!(column("transform").is_null(0) && column("timestamp").is_null(1) && column("payload").is_null(1));
         assert_eq!(column("payload").as_binary::<i64>().value(0), b"\xff{");
-        assert_eq!(
-            column("timestamp")
-                .as_primitive::<TimestampMicrosecondType>()
-                .value(0),
-            5_000
-        );
+        assert_eq!(column("timestamp").as_primitive::<TimestampMicrosecondType>().value(0), 5_000);
         let headers = column("headers").as_list::<i32>();
         assert_eq!((headers.value_length(0), headers.value_length(1)), (2, 0));
-        assert_eq!(
-            headers
-                .value(0)
-                .as_struct()
-                .column(0)
-                .as_string::<i32>()
-                .value(0),
-            "trace"
-        );
+        assert_eq!(headers.value(0).as_struct().column(0).as_string::<i32>().value(0), "trace");
     }
 
     #[test]
     fn the_day_is_that_of_the_record() {
         assert_eq!(letter(0).hive_partition(), "day=2026-11-24");
-        assert_eq!(
-            DeadLetter {
-                recorded_at_ms: i64::MAX,
-                ..letter(0)
-            }
-            .hive_partition(),
-            "day=__HIVE_DEFAULT_PARTITION__"
-        );
+        assert_eq!(DeadLetter { recorded_at_ms: i64::MAX, ..letter(0) }.hive_partition(), "day=__HIVE_DEFAULT_PARTITION__");
     }
 
     #[test]
     fn the_columns_are_those_of_the_docs() {
         let docs = include_str!("../../docs/dead-letters.md");
-        let table = docs
-            .split("| column |")
-            .nth(1)
-            .unwrap()
-            .split("\n\n")
-            .next()
-            .unwrap();
-        let listed: Vec<&str> = table
-            .lines()
-            .skip(2)
-            .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
-            .collect();
+        let table = docs.split("| column |").nth(1).unwrap().split("\n\n").next().unwrap();
+        let listed: Vec<&str> =
+            table.lines().skip(2).filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
         let schema = schema();
-        let columns: Vec<&str> = schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         assert_eq!(listed, columns);
     }
 
     #[test]
     fn a_batch_becomes_a_part_file() {
-        let options = super::super::part_file::PartFileOptions::new(
-            schema(),
-            crate::config::Compression::Zstd,
-            1 << 20,
-        )
-        .unwrap();
+        let options =
+            super::super::part_file::PartFileOptions::new(schema(), crate::config::Compression::Zstd, 1 << 20).unwrap();
         let mut file = super::super::part_file::PartFile::new(&options).unwrap();
-        file.write(&to_batch(&[letter(1), letter(2)]).unwrap())
-            .unwrap();
+        file.write(&to_batch(&[letter(1), letter(2)]).unwrap()).unwrap();
         assert_eq!(file.finish(&[]).unwrap().rows, 2);
     }
 }

@@ -155,33 +155,19 @@ impl HivePartitioner {
     pub fn new(table: &TableConfig, schema: &Schema) -> Result<Self> {
         table.check_columns(schema)?;
         super::part_file::check_names(schema)?;
-        let index_of = |name: &str| {
-            schema
-                .index_of(name)
-                .map_err(|error| Error::config("a column is missing").because(error))
-        };
+        let index_of =
+            |name: &str| schema.index_of(name).map_err(|error| Error::config("a column is missing").because(error));
         let event_time = index_of(&table.event_time.column)?;
         let mut parts = Vec::new();
         for name in &table.partition_by {
             parts.push(match TimePart::named(name) {
                 Some(part) => Part::Time(part),
-                None => Part::Column {
-                    name: name.clone(),
-                    index: index_of(name)?,
-                },
+                None => Part::Column { name: name.clone(), index: index_of(name)? },
             });
         }
-        let in_path = |index: &usize| {
-            parts
-                .iter()
-                .any(|part| matches!(part, Part::Column { index: i, .. } if i == index))
-        };
-        let kept: Vec<usize> = (0..schema.fields().len())
-            .filter(|index| !in_path(index))
-            .collect();
-        let file_schema = schema
-            .project(&kept)
-            .map_err(|error| Error::fatal("cannot select columns").because(error))?;
+        let in_path = |index: &usize| parts.iter().any(|part| matches!(part, Part::Column { index: i, .. } if i == index));
+        let kept: Vec<usize> = (0..schema.fields().len()).filter(|index| !in_path(index)).collect();
+        let file_schema = schema.project(&kept).map_err(|error| Error::fatal("cannot select columns").because(error))?;
         Ok(Self {
             event_time,
             event_time_name: table.event_time.column.clone(),
@@ -204,63 +190,35 @@ impl HivePartitioner {
     pub fn split(&mut self, batch: &RecordBatch, now_ms: i64) -> Result<Split> {
         let times = self.times(batch)?;
         let times = times.as_primitive::<Int64Type>();
-        let latest_us = now_ms
-            .saturating_mul(1_000)
-            .saturating_add(self.max_future_us)
-            .min(END_OF_TIME_US - 1);
+        let latest_us = now_ms.saturating_mul(1_000).saturating_add(self.max_future_us).min(END_OF_TIME_US - 1);
         let columns: Vec<&ArrayRef> = self
             .parts
             .iter()
-            .filter_map(|part| {
-                if let Part::Column { index, .. } = part {
-                    Some(batch.column(*index))
-                } else {
-                    None
-                }
-            })
+            .filter_map(|part| if let Part::Column { index, .. } = part { Some(batch.column(*index)) } else { None })
             .collect();
 
         let mut groups: Vec<Group> = Vec::new();
         let mut rejected = Vec::new();
         let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
-        let (mut current, mut hour, mut key, mut last_key) =
-            (usize::MAX, 0..0, Vec::new(), Vec::new());
+        let (mut current, mut hour, mut key, mut last_key) = (usize::MAX, 0..0, Vec::new(), Vec::new());
         for (row, value) in (0_u32..).zip(times.values()) {
-            let time = if times.is_null(row as usize) {
-                None
-            } else {
-                Some(*value)
-            };
+            let time = if times.is_null(row as usize) { None } else { Some(*value) };
             let us = match self.event_time_us(time, latest_us) {
                 Ok(us) => us,
                 Err((reason, detail)) => {
-                    rejected.push(Rejected {
-                        row,
-                        reason,
-                        detail,
-                    });
+                    rejected.push(Rejected { row, reason, detail });
                     continue;
                 }
             };
             if !hour.contains(&us) {
-                let start = if self.by_time {
-                    us - us.rem_euclid(HOUR_US)
-                } else {
-                    i64::MIN
-                };
-                hour = start..if self.by_time {
-                    start + HOUR_US
-                } else {
-                    i64::MAX
-                };
+                let start = if self.by_time { us - us.rem_euclid(HOUR_US) } else { i64::MIN };
+                hour = start..if self.by_time { start + HOUR_US } else { i64::MAX };
                 current = usize::MAX;
             }
             if current == usize::MAX || !columns.is_empty() {
                 key.clear();
                 key.extend_from_slice(&hour.start.to_le_bytes());
-                columns
-                    .iter()
-                    .for_each(|column| hive_path::push_key(column, row as usize, &mut key));
+                columns.iter().for_each(|column| hive_path::push_key(column, row as usize, &mut key));
                 if current == usize::MAX || key != last_key {
                     current = self.group(&key, hour.start, batch, row, &mut by_key, &mut groups);
                     last_key.clone_from(&key);
@@ -274,11 +232,7 @@ impl HivePartitioner {
                     group.max_us = group.max_us.max(us);
                 }
                 Err(detail) => {
-                    rejected.push(Rejected {
-                        row,
-                        reason: reason::HIVE_VALUE_TOO_LONG,
-                        detail: detail.clone(),
-                    });
+                    rejected.push(Rejected { row, reason: reason::HIVE_VALUE_TOO_LONG, detail: detail.clone() });
                 }
             }
         }
@@ -292,20 +246,12 @@ impl HivePartitioner {
         if *column.data_type() == DataType::Int64 {
             return Ok(Arc::clone(column));
         }
-        cast(column, &DataType::Int64)
-            .map_err(|error| Error::fatal("cannot read the event time").because(error))
+        cast(column, &DataType::Int64).map_err(|error| Error::fatal("cannot read the event time").because(error))
     }
 
-    fn event_time_us(
-        &self,
-        time: Option<i64>,
-        latest_us: i64,
-    ) -> std::result::Result<i64, (&'static str, String)> {
+    fn event_time_us(&self, time: Option<i64>, latest_us: i64) -> std::result::Result<i64, (&'static str, String)> {
         let Some(time) = time else {
-            return Err((
-                reason::NO_EVENT_TIME,
-                format!("column {:?} is null", self.event_time_name),
-            ));
+            return Err((reason::NO_EVENT_TIME, format!("column {:?} is null", self.event_time_name)));
         };
         let us = match self.scale {
             Scale::Times(factor) => time.checked_mul(factor),
@@ -322,9 +268,7 @@ impl HivePartitioner {
         let name = &self.event_time_name;
         let shown = us.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
         let shown = shown.map_or_else(String::new, |time| format!(", which is {time}"));
-        format!(
-            "column {name:?} holds {time}{shown}; wanted 1970 to 2199, and not further in the future than max_future"
-        )
+        format!("column {name:?} holds {time}{shown}; wanted 1970 to 2199, and not further in the future than max_future")
     }
 
     /// The group of a key, made if need be. Several keys can have one path (a month has many hours, null and the empty
@@ -352,17 +296,9 @@ impl HivePartitioner {
                 path
             }
         };
-        let group = groups
-            .iter()
-            .position(|group| group.path == path)
-            .unwrap_or(groups.len());
+        let group = groups.iter().position(|group| group.path == path).unwrap_or(groups.len());
         if group == groups.len() {
-            groups.push(Group {
-                path,
-                origin: Rows::Run(row..row),
-                min_us: i64::MAX,
-                max_us: i64::MIN,
-            });
+            groups.push(Group { path, origin: Rows::Run(row..row), min_us: i64::MAX, max_us: i64::MIN });
         }
         by_key.insert(key.to_vec(), group);
         group
@@ -392,37 +328,20 @@ impl HivePartitioner {
 
     fn pieces(&self, batch: &RecordBatch, groups: Vec<Group>) -> Result<Vec<Piece>> {
         let failed = |error| Error::fatal("cannot split a batch").because(error);
-        let columns = self
-            .kept
-            .iter()
-            .map(|index| Arc::clone(batch.column(*index)))
-            .collect();
+        let columns = self.kept.iter().map(|index| Arc::clone(batch.column(*index))).collect();
         let kept = RecordBatch::try_new(Arc::clone(&self.file_schema), columns).map_err(failed)?;
         let mut pieces = Vec::with_capacity(groups.len());
-        for Group {
-            path,
-            origin,
-            min_us,
-            max_us,
-        } in groups
-        {
+        for Group { path, origin, min_us, max_us } in groups {
             let Ok(hive_partition) = path else { continue };
             let rows = match &origin {
                 Rows::Run(run) if run.len() == batch.num_rows() => kept.clone(),
                 Rows::Run(run) if run.len() >= batch.num_rows() / ZERO_COPY_DIVISOR => {
                     kept.slice(run.start as usize, run.len())
                 }
-                rows => take_record_batch(&kept, &UInt32Array::from_iter_values(rows.iter()))
-                    .map_err(failed)?,
+                rows => take_record_batch(&kept, &UInt32Array::from_iter_values(rows.iter())).map_err(failed)?,
             };
             let (min_event_time_us, max_event_time_us) = (min_us, max_us);
-            pieces.push(Piece {
-                hive_partition,
-                rows,
-                origin,
-                min_event_time_us,
-                max_event_time_us,
-            });
+            pieces.push(Piece { hive_partition, rows, origin, min_event_time_us, max_event_time_us });
         }
         Ok(pieces)
     }

@@ -25,9 +25,7 @@ pub(super) enum TimePart {
 impl TimePart {
     /// The part of that name, if it is one.
     pub(super) fn named(name: &str) -> Option<Self> {
-        [Self::Year, Self::Month, Self::Day, Self::Hour]
-            .into_iter()
-            .find(|part| part.name() == name)
+        [Self::Year, Self::Month, Self::Day, Self::Hour].into_iter().find(|part| part.name() == name)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -65,22 +63,7 @@ impl UtcHour {
 pub(super) fn escape(text: &str, path: &mut String) {
     for character in text.chars() {
         match character {
-            '\0'..='\u{1f}'
-            | '\u{7f}'
-            | '"'
-            | '#'
-            | '%'
-            | '\''
-            | '*'
-            | '/'
-            | ':'
-            | '='
-            | '?'
-            | '\\'
-            | '{'
-            | '['
-            | ']'
-            | '^' => {
+            '\0'..='\u{1f}' | '\u{7f}' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^' => {
                 // Writing to a string does not fail.
                 let _ = write!(path, "%{:02X}", u32::from(character));
             }
@@ -90,32 +73,15 @@ pub(super) fn escape(text: &str, path: &mut String) {
 }
 
 /// Appends the value of a column's row, escaped. Fails, with what to tell, where it is too long.
-pub(super) fn push_value(
-    name: &str,
-    column: &dyn Array,
-    row: usize,
-    path: &mut String,
-) -> Result<(), String> {
+pub(super) fn push_value(name: &str, column: &dyn Array, row: usize, path: &mut String) -> Result<(), String> {
     let start = path.len();
     if column.is_valid(row) {
         match column.data_type() {
             DataType::Utf8 => escape(column.as_string::<i32>().value(row), path),
-            DataType::Boolean => path.push_str(if column.as_boolean().value(row) {
-                "true"
-            } else {
-                "false"
-            }),
-            DataType::Int32 => {
-                path.push_str(&column.as_primitive::<Int32Type>().value(row).to_string())
-            }
-            DataType::Int64 => {
-                path.push_str(&column.as_primitive::<Int64Type>().value(row).to_string())
-            }
-            other => {
-                return Err(format!(
-                    "column {name:?} is {other}, which is no hive partition"
-                ));
-            }
+            DataType::Boolean => path.push_str(if column.as_boolean().value(row) { "true" } else { "false" }),
+            DataType::Int32 => path.push_str(&column.as_primitive::<Int32Type>().value(row).to_string()),
+            DataType::Int64 => path.push_str(&column.as_primitive::<Int64Type>().value(row).to_string()),
+            other => return Err(format!("column {name:?} is {other}, which is no hive partition")),
         }
     }
     let length = path.len() - start;
@@ -144,12 +110,8 @@ pub(super) fn push_key(column: &dyn Array, row: usize, key: &mut Vec<u8>) {
             key.extend_from_slice(value.as_bytes());
         }
         DataType::Boolean => key.push(u8::from(column.as_boolean().value(row))),
-        DataType::Int32 => {
-            key.extend_from_slice(&column.as_primitive::<Int32Type>().value(row).to_le_bytes())
-        }
-        DataType::Int64 => {
-            key.extend_from_slice(&column.as_primitive::<Int64Type>().value(row).to_le_bytes())
-        }
+        DataType::Int32 => key.extend_from_slice(&column.as_primitive::<Int32Type>().value(row).to_le_bytes()),
+        DataType::Int64 => key.extend_from_slice(&column.as_primitive::<Int64Type>().value(row).to_le_bytes()),
         _ => {}
     }
 }

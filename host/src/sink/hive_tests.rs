@@ -16,10 +16,7 @@ const NOW_MS: i64 = 1_795_480_200_000;
 fn table(partition_by: &[&str]) -> TableConfig {
     TableConfig {
         location: "/table".into(),
-        event_time: EventTime {
-            column: "ts".into(),
-            unit: config::TimeUnit::Milliseconds,
-        },
+        event_time: EventTime { column: "ts".into(), unit: config::TimeUnit::Milliseconds },
         partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
         compression: Compression::Zstd,
         max_open_hive_partitions: 10,
@@ -36,12 +33,7 @@ struct Row {
 }
 
 fn row(ts: i64, level: &str) -> Row {
-    Row {
-        ts: Some(ts),
-        level: Some(level.to_owned()),
-        code: Some(1),
-        ok: Some(true),
-    }
+    Row { ts: Some(ts), level: Some(level.to_owned()), code: Some(1), ok: Some(true) }
 }
 
 /// The rows, with their numbers in a column `n`.
@@ -56,15 +48,9 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(
         Arc::new(schema),
         vec![
-            Arc::new(Int32Array::from_iter_values(
-                0..i32::try_from(rows.len()).unwrap(),
-            )),
+            Arc::new(Int32Array::from_iter_values(0..i32::try_from(rows.len()).unwrap())),
             Arc::new(rows.iter().map(|row| row.ts).collect::<Int64Array>()),
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.level.clone())
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(rows.iter().map(|row| row.level.clone()).collect::<StringArray>()),
             Arc::new(rows.iter().map(|row| row.code).collect::<Int64Array>()),
             Arc::new(rows.iter().map(|row| row.ok).collect::<BooleanArray>()),
         ],
@@ -74,10 +60,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
 
 fn split(partition_by: &[&str], rows: &[Row]) -> Split {
     let batch = batch(rows);
-    HivePartitioner::new(&table(partition_by), &batch.schema())
-        .unwrap()
-        .split(&batch, NOW_MS)
-        .unwrap()
+    HivePartitioner::new(&table(partition_by), &batch.schema()).unwrap().split(&batch, NOW_MS).unwrap()
 }
 
 #[test]
@@ -90,13 +73,7 @@ fn paths_are_utc_with_two_digits() {
         let split = split(&["year", "month", "day", "hour"], &[row(ts, "free")]);
         assert_eq!(&*split.pieces[0].hive_partition, path);
         assert_eq!(split.pieces[0].rows.num_columns(), 5);
-        assert_eq!(
-            (
-                split.pieces[0].min_event_time_us,
-                split.pieces[0].max_event_time_us
-            ),
-            (ts * 1_000, ts * 1_000)
-        );
+        assert_eq!((split.pieces[0].min_event_time_us, split.pieces[0].max_event_time_us), (ts * 1_000, ts * 1_000));
     }
 }
 
@@ -109,45 +86,20 @@ fn values_are_escaped_as_hive_does() {
         (Some(""), "level=__HIVE_DEFAULT_PARTITION__"),
         (None, "level=__HIVE_DEFAULT_PARTITION__"),
         (Some("a/b=c%d e}é"), "level=a%2Fb%3Dc%25d e}é"),
-        (
-            Some("\"#'*:?\\{[]^\u{1}\u{7f}\0"),
-            "level=%22%23%27%2A%3A%3F%5C%7B%5B%5D%5E%01%7F%00",
-        ),
+        (Some("\"#'*:?\\{[]^\u{1}\u{7f}\0"), "level=%22%23%27%2A%3A%3F%5C%7B%5B%5D%5E%01%7F%00"),
         (Some(".."), "level=.."),
         (Some(&long), &format!("level={long}")),
     ] {
-        let split = split(
-            &["level"],
-            &[Row {
-                level: level.map(str::to_owned),
-                ..row(NOW_MS, "")
-            }],
-        );
+        let split = split(&["level"], &[Row { level: level.map(str::to_owned), ..row(NOW_MS, "") }]);
         assert_eq!(&*split.pieces[0].hive_partition, path);
-        let names: Vec<String> = split.pieces[0]
-            .rows
-            .schema()
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect();
+        let names: Vec<String> = split.pieces[0].rows.schema().fields().iter().map(|f| f.name().clone()).collect();
         assert_eq!(names, ["n", "ts", "code", "ok"]);
     }
-    let split = split(
-        &["level"],
-        &[row(NOW_MS, "ok"), row(NOW_MS, &longer), row(NOW_MS, "ok")],
-    );
+    let split = split(&["level"], &[row(NOW_MS, "ok"), row(NOW_MS, &longer), row(NOW_MS, "ok")]);
     assert_eq!(split.pieces.len(), 1);
     assert_eq!(split.pieces[0].origin, Rows::Picked(vec![0, 2]));
-    assert_eq!(
-        (split.rejected[0].row, split.rejected[0].reason),
-        (1, "hive-value-too-long")
-    );
-    assert!(
-        split.rejected[0].detail.contains("201 bytes"),
-        "{}",
-        split.rejected[0].detail
-    );
+    assert_eq!((split.rejected[0].row, split.rejected[0].reason), (1, "hive-value-too-long"));
+    assert!(split.rejected[0].detail.contains("201 bytes"), "{}", split.rejected[0].detail);
 }
 
 #[test]
@@ -164,76 +116,35 @@ fn impossible_event_times_are_rejected() {
         (Some(i64::MAX), Some("event-time-out-of-range")),
         (Some(i64::MIN), Some("event-time-out-of-range")),
     ] {
-        let split = split(
-            &["day"],
-            &[Row {
-                ts,
-                ..row(0, "free")
-            }],
-        );
-        assert_eq!(
-            split.rejected.first().map(|rejected| rejected.reason),
-            reason,
-            "{ts:?}"
-        );
+        let split = split(&["day"], &[Row { ts, ..row(0, "free") }]);
+        assert_eq!(split.rejected.first().map(|rejected| rejected.reason), reason, "{ts:?}");
         assert_eq!(split.pieces.len(), usize::from(reason.is_none()));
     }
     // However far `max_future` reaches, the table ends in 2199.
     let mut table = table(&["day"]);
     table.max_future = Duration::MAX;
     let batch = batch(&[row(year_2200, ""), row(year_2200 - 1, "")]);
-    let split = HivePartitioner::new(&table, &batch.schema())
-        .unwrap()
-        .split(&batch, i64::MAX)
-        .unwrap();
+    let split = HivePartitioner::new(&table, &batch.schema()).unwrap().split(&batch, i64::MAX).unwrap();
     assert_eq!((split.rejected.len(), split.rejected[0].row), (1, 0));
-    assert!(
-        split.rejected[0].detail.contains("2200-01-01"),
-        "{}",
-        split.rejected[0].detail
-    );
+    assert!(split.rejected[0].detail.contains("2200-01-01"), "{}", split.rejected[0].detail);
 }
 
 #[test]
 fn every_unit_of_time_means_the_same() {
     let us = NOW_MS * 1_000;
     let columns: [(ArrayRef, config::TimeUnit); 4] = [
-        (
-            Arc::new(Int64Array::from(vec![us])),
-            config::TimeUnit::Microseconds,
-        ),
-        (
-            Arc::new(Int64Array::from(vec![us / 1_000_000])),
-            config::TimeUnit::Seconds,
-        ),
-        (
-            Arc::new(Int32Array::from(vec![
-                i32::try_from(us / 1_000_000).unwrap(),
-            ])),
-            config::TimeUnit::Seconds,
-        ),
-        (
-            Arc::new(TimestampMicrosecondArray::from(vec![us]).with_timezone("UTC")),
-            config::TimeUnit::Microseconds,
-        ),
+        (Arc::new(Int64Array::from(vec![us])), config::TimeUnit::Microseconds),
+        (Arc::new(Int64Array::from(vec![us / 1_000_000])), config::TimeUnit::Seconds),
+        (Arc::new(Int32Array::from(vec![i32::try_from(us / 1_000_000).unwrap()])), config::TimeUnit::Seconds),
+        (Arc::new(TimestampMicrosecondArray::from(vec![us]).with_timezone("UTC")), config::TimeUnit::Microseconds),
     ];
     for (column, unit) in columns {
-        let schema = Arc::new(Schema::new(vec![Field::new(
-            "ts",
-            column.data_type().clone(),
-            true,
-        )]));
+        let schema = Arc::new(Schema::new(vec![Field::new("ts", column.data_type().clone(), true)]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
         let mut table = table(&["year", "hour"]);
         table.event_time.unit = unit;
-        let split = HivePartitioner::new(&table, &schema)
-            .unwrap()
-            .split(&batch, NOW_MS)
-            .unwrap();
-        assert_eq!(
-            &*split.pieces[0].hive_partition, "year=2026/hour=00",
-            "{unit:?}"
-        );
+        let split = HivePartitioner::new(&table, &schema).unwrap().split(&batch, NOW_MS).unwrap();
+        assert_eq!(&*split.pieces[0].hive_partition, "year=2026/hour=00", "{unit:?}");
         assert_eq!(split.pieces[0].min_event_time_us, us);
     }
 }
@@ -244,10 +155,7 @@ fn large_runs_are_not_copied_and_small_ones_are() {
     let mut rows = vec![row(NOW_MS, "free"); 90];
     rows.extend(vec![row(NOW_MS - hour, "free"); 10]);
     let batch = batch(&rows);
-    let split = HivePartitioner::new(&table(&["hour"]), &batch.schema())
-        .unwrap()
-        .split(&batch, NOW_MS)
-        .unwrap();
+    let split = HivePartitioner::new(&table(&["hour"]), &batch.schema()).unwrap().split(&batch, NOW_MS).unwrap();
     let data = |rows: &RecordBatch| rows.column(0).as_primitive::<Int32Type>().values().as_ptr();
     assert_eq!(data(&split.pieces[0].rows), data(&batch));
     assert_eq!(split.pieces[1].origin, Rows::Run(90..100));
@@ -257,10 +165,7 @@ fn large_runs_are_not_copied_and_small_ones_are() {
 #[test]
 fn a_table_without_partitions_is_one_piece() {
     let split = split(&[], &[row(0, "free"), row(NOW_MS, "paid")]);
-    assert_eq!(
-        (split.pieces.len(), &*split.pieces[0].hive_partition),
-        (1, "")
-    );
+    assert_eq!((split.pieces.len(), &*split.pieces[0].hive_partition), (1, ""));
 }
 
 /// The rule, one row at a time: `Ok(path)` or the reason.
@@ -284,14 +189,7 @@ fn place(parts: &[&str], row: &Row) -> std::result::Result<String, &'static str>
         if value.len() > 200 {
             return Err("hive-value-too-long");
         }
-        levels.push(format!(
-            "{part}={}",
-            if value.is_empty() {
-                "__HIVE_DEFAULT_PARTITION__"
-            } else {
-                &value
-            }
-        ));
+        levels.push(format!("{part}={}", if value.is_empty() { "__HIVE_DEFAULT_PARTITION__" } else { &value }));
     }
     Ok(levels.join("/"))
 }
@@ -314,18 +212,10 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     ];
     let code = proptest::option::of(-2_i64..2);
     let ok = proptest::option::of(any::<bool>());
-    let row = (ts, level, code, ok).prop_map(|(ts, level, code, ok)| Row {
-        ts,
-        level,
-        code,
-        ok,
-    });
+    let row = (ts, level, code, ok).prop_map(|(ts, level, code, ok)| Row { ts, level, code, ok });
     // Some rows many times over, so that there are runs.
-    proptest::collection::vec((row, 1_usize..20), 0..40).prop_map(|runs| {
-        runs.into_iter()
-            .flat_map(|(row, count)| vec![row; count])
-            .collect()
-    })
+    proptest::collection::vec((row, 1_usize..20), 0..40)
+        .prop_map(|runs| runs.into_iter().flat_map(|(row, count)| vec![row; count]).collect())
 }
 
 proptest! {

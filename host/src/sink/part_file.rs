@@ -67,15 +67,13 @@ impl PartFileOptions {
         check_names(&schema)?;
         let (codec, column_bytes) = match compression {
             Compression::Zstd => {
-                let level = ZstdLevel::try_new(1)
-                    .map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
+                let level = ZstdLevel::try_new(1).map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
                 (basic::Compression::ZSTD(level), ZSTD_CONTEXT_BYTES)
             }
             Compression::Snappy => (basic::Compression::SNAPPY, COLUMN_BYTES),
             Compression::Uncompressed => (basic::Compression::UNCOMPRESSED, COLUMN_BYTES),
         };
-        let row_group_bytes =
-            usize::try_from(ROW_GROUP_BYTES.min(target_file_size.max(1))).unwrap_or(usize::MAX);
+        let row_group_bytes = usize::try_from(ROW_GROUP_BYTES.min(target_file_size.max(1))).unwrap_or(usize::MAX);
         let mut properties = WriterProperties::builder()
             .set_compression(codec)
             .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
@@ -99,21 +97,12 @@ impl PartFileOptions {
                 _ => {}
             }
         }
-        Ok(Self {
-            schema,
-            properties: properties.build(),
-            columns: leaves.len(),
-            column_bytes,
-        })
+        Ok(Self { schema, properties: properties.build(), columns: leaves.len(), column_bytes })
     }
 }
 
 /// Paths and types of a field's leaves, as Parquet names them.
-fn push_leaves(
-    field: &Field,
-    parents: &mut Vec<String>,
-    leaves: &mut Vec<(Vec<String>, DataType)>,
-) {
+fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, DataType)>) {
     parents.push(field.name().clone());
     match field.data_type() {
         DataType::List(item) | DataType::LargeList(item) => {
@@ -121,9 +110,7 @@ fn push_leaves(
             push_leaves(item, parents, leaves);
             parents.pop();
         }
-        DataType::Struct(fields) => fields
-            .iter()
-            .for_each(|field| push_leaves(field, parents, leaves)),
+        DataType::Struct(fields) => fields.iter().for_each(|field| push_leaves(field, parents, leaves)),
         kind => leaves.push((parents.clone(), kind.clone())),
     }
     parents.pop();
@@ -132,19 +119,10 @@ fn push_leaves(
 /// Refuses column names that differ in case only: Hive, Spark and Trino take them for one.
 pub fn check_names(schema: &Schema) -> Result<()> {
     let mut names = HashSet::new();
-    match schema
-        .fields()
-        .iter()
-        .find(|field| !names.insert(field.name().to_lowercase()))
-    {
+    match schema.fields().iter().find(|field| !names.insert(field.name().to_lowercase())) {
         None => Ok(()),
-        Some(field) => Err(Error::config(format!(
-            "the table would have two columns named {:?}",
-            field.name()
-        ))
-        .hint(
-            "readers of Parquet take upper and lower case for the same: rename or drop one of them",
-        )),
+        Some(field) => Err(Error::config(format!("the table would have two columns named {:?}", field.name()))
+            .hint("readers of Parquet take upper and lower case for the same: rename or drop one of them")),
     }
 }
 
@@ -178,13 +156,10 @@ impl PartFile {
     /// An empty file.
     pub fn new(options: &PartFileOptions) -> Result<Self> {
         // Without the Arrow schema in the footer: Parquet's own types say all there is, and each file is smaller.
-        let writer_options = ArrowWriterOptions::new()
-            .with_properties(options.properties.clone())
-            .with_skip_arrow_metadata(true);
+        let writer_options =
+            ArrowWriterOptions::new().with_properties(options.properties.clone()).with_skip_arrow_metadata(true);
         let schema = Arc::clone(&options.schema);
-        let writer =
-            ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options)
-                .map_err(failed)?;
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options).map_err(failed)?;
         Ok(Self {
             writer,
             schema,
@@ -221,11 +196,7 @@ impl PartFile {
                 self.join_small()?;
             }
         }
-        if self.waiting_rows >= ENCODE_ROWS {
-            self.encode_waiting()
-        } else {
-            Ok(())
-        }
+        if self.waiting_rows >= ENCODE_ROWS { self.encode_waiting() } else { Ok(()) }
     }
 
     /// Puts the small batches together, in order.
@@ -263,11 +234,7 @@ impl PartFile {
 
     /// What the file holds in memory: rows, pages, encoded bytes that were not taken, and the compressors.
     pub fn memory_bytes(&self) -> usize {
-        let encoders = if self.writer.in_progress_rows() > 0 {
-            self.encoder_bytes
-        } else {
-            0
-        };
+        let encoders = if self.writer.in_progress_rows() > 0 { self.encoder_bytes } else { 0 };
         self.writer.memory_size() + self.writer.inner().len() + self.waiting_bytes + encoders
     }
 
@@ -280,9 +247,7 @@ impl PartFile {
 
     /// Bytes that are final, in order; `None` when there are none.
     pub fn take_encoded(&mut self) -> Result<Option<Bytes>> {
-        self.writer
-            .sync()
-            .map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
+        self.writer.sync().map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
         let bytes = mem::take(self.writer.inner_mut());
         if bytes.is_empty() {
             return Ok(None);
@@ -295,32 +260,23 @@ impl PartFile {
     pub fn finish(mut self, footer: &[(String, String)]) -> Result<EncodedTail> {
         self.flush_row_group()?;
         for (key, value) in footer {
-            self.writer
-                .append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+            self.writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
         }
         self.writer.finish().map_err(failed)?;
         let length = self.writer.bytes_written() as u64;
         let bytes = self.take_encoded()?.unwrap_or_default();
         if self.taken != length {
             let taken = self.taken;
-            return Err(Error::fatal(format!(
-                "a Parquet file has {taken} bytes, and its footer says {length}"
-            )));
+            return Err(Error::fatal(format!("a Parquet file has {taken} bytes, and its footer says {length}")));
         }
-        Ok(EncodedTail {
-            bytes,
-            rows: self.rows,
-            length,
-        })
+        Ok(EncodedTail { bytes, rows: self.rows, length })
     }
 }
 
 /// Bytes that a batch keeps in memory, arrays' own structures included. Of a slice, its own part.
 fn held_bytes(batch: &RecordBatch) -> usize {
     const ARRAY_BYTES: usize = 256;
-    let slice = |column: &Arc<dyn Array>| {
-        column.to_data().get_slice_memory_size().unwrap_or(0) + ARRAY_BYTES
-    };
+    let slice = |column: &Arc<dyn Array>| column.to_data().get_slice_memory_size().unwrap_or(0) + ARRAY_BYTES;
     batch.columns().iter().map(slice).sum()
 }
 

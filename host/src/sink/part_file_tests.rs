@@ -1,8 +1,6 @@
 //! What is written is what is read back, however it was cut, and the bytes come out in order.
 
-use arrow::array::{
-    AsArray, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{AsArray, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Int32Type, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
@@ -13,16 +11,8 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("n", DataType::Int32, false),
         Field::new("name", DataType::Utf8, true),
-        Field::new(
-            "at",
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            true,
-        ),
-        Field::new(
-            "ids",
-            DataType::List(Arc::new(Field::new("element", DataType::Int64, true))),
-            true,
-        ),
+        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new("ids", DataType::List(Arc::new(Field::new("element", DataType::Int64, true))), true),
     ]))
 }
 
@@ -34,11 +24,7 @@ fn batch(from: i32, count: i32) -> RecordBatch {
         schema(),
         vec![
             Arc::new(Int32Array::from_iter_values(rows())),
-            Arc::new(
-                rows()
-                    .map(|n| some(n).then(|| format!("name {}", n % 7)))
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(rows().map(|n| some(n).then(|| format!("name {}", n % 7))).collect::<StringArray>()),
             Arc::new(
                 rows()
                     .map(|n| some(n).then_some(i64::from(n) * 1_000_000))
@@ -47,11 +33,8 @@ fn batch(from: i32, count: i32) -> RecordBatch {
             ),
             Arc::new({
                 let field = Arc::new(Field::new("element", DataType::Int64, true));
-                let offsets = arrow::buffer::OffsetBuffer::from_lengths(
-                    rows().map(|n| usize::try_from(n % 3).unwrap()),
-                );
-                let items =
-                    Int64Array::from_iter_values(rows().flat_map(|n| (0..n % 3).map(i64::from)));
+                let offsets = arrow::buffer::OffsetBuffer::from_lengths(rows().map(|n| usize::try_from(n % 3).unwrap()));
+                let items = Int64Array::from_iter_values(rows().flat_map(|n| (0..n % 3).map(i64::from)));
                 ListArray::new(field, offsets, Arc::new(items), None)
             }),
         ],
@@ -66,44 +49,24 @@ fn options(compression: Compression) -> PartFileOptions {
 fn read(bytes: Vec<u8>) -> (RecordBatch, usize, Vec<(String, Option<String>)>) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
     let metadata = Arc::clone(builder.metadata());
-    let footer = metadata
-        .file_metadata()
-        .key_value_metadata()
-        .cloned()
-        .unwrap_or_default();
+    let footer = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
     let rows = concat_batches(&schema(), &batches).unwrap();
-    (
-        rows,
-        metadata.num_row_groups(),
-        footer
-            .into_iter()
-            .map(|entry| (entry.key, entry.value))
-            .collect(),
-    )
+    (rows, metadata.num_row_groups(), footer.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 
 #[test]
 fn the_file_reads_back_with_its_footer() {
-    for compression in [
-        Compression::Zstd,
-        Compression::Snappy,
-        Compression::Uncompressed,
-    ] {
+    for compression in [Compression::Zstd, Compression::Snappy, Compression::Uncompressed] {
         let mut file = PartFile::new(&options(compression)).unwrap();
         file.write(&batch(0, 1_000)).unwrap();
         file.write(&batch(1_000, 5_000)).unwrap();
-        let tail = file
-            .finish(&[("wasmill.start".into(), "17".into())])
-            .unwrap();
+        let tail = file.finish(&[("wasmill.start".into(), "17".into())]).unwrap();
         assert_eq!((tail.rows, tail.length), (6_000, tail.bytes.len() as u64));
         let (rows, row_groups, footer) = read(tail.bytes.to_vec());
         assert_eq!(rows, batch(0, 6_000));
         assert_eq!(row_groups, 1);
-        assert_eq!(
-            footer,
-            [("wasmill.start".to_owned(), Some("17".to_owned()))]
-        );
+        assert_eq!(footer, [("wasmill.start".to_owned(), Some("17".to_owned()))]);
     }
 }
 
@@ -134,17 +97,9 @@ fn only_text_has_dictionaries_and_pages_have_an_index() {
     let builder = ParquetRecordBatchReaderBuilder::try_new(tail.bytes).unwrap();
     for column in builder.metadata().row_group(0).columns() {
         let is_text = column.column_path().string() == "name";
-        assert_eq!(
-            column.dictionary_page_offset().is_some(),
-            is_text,
-            "{}",
-            column.column_path()
-        );
+        assert_eq!(column.dictionary_page_offset().is_some(), is_text, "{}", column.column_path());
         assert!(column.statistics().is_some() && column.column_index_range().is_some());
-        assert_eq!(
-            column.compression(),
-            basic::Compression::ZSTD(ZstdLevel::default())
-        );
+        assert_eq!(column.compression(), basic::Compression::ZSTD(ZstdLevel::default()));
     }
 }
 
@@ -159,10 +114,7 @@ fn flushed_rows_are_final_and_free_their_memory() {
     assert!(file.memory_bytes() > 4 * ZSTD_CONTEXT_BYTES);
     file.flush_row_group().unwrap();
     let bytes = file.take_encoded().unwrap().unwrap();
-    assert_eq!(
-        (file.memory_bytes(), file.size_bytes()),
-        (0, bytes.len() as u64)
-    );
+    assert_eq!((file.memory_bytes(), file.size_bytes()), (0, bytes.len() as u64));
     assert!(file.take_encoded().unwrap().is_none());
     let tail = file.finish(&[]).unwrap();
     assert_eq!(tail.length, (bytes.len() + tail.bytes.len()) as u64);
@@ -183,10 +135,7 @@ fn a_row_group_ends_at_its_size() {
 
 #[test]
 fn names_that_differ_in_case_only_are_refused() {
-    let schema = Schema::new(vec![
-        Field::new("userId", DataType::Int64, true),
-        Field::new("userid", DataType::Int64, true),
-    ]);
+    let schema = Schema::new(vec![Field::new("userId", DataType::Int64, true), Field::new("userid", DataType::Int64, true)]);
     let error = check_names(&schema).unwrap_err();
     assert!(error.to_string().contains("userid"), "{error}");
     assert!(PartFileOptions::new(Arc::new(schema), Compression::Zstd, 1).is_err());

@@ -52,11 +52,7 @@ impl fmt::Display for PublishError {
         match self {
             Self::Storage(error) => error.fmt(f),
             Self::Missing { staged, target } => write!(f, "neither {staged} nor {target} exists"),
-            Self::WrongLength {
-                path,
-                found,
-                wanted,
-            } => {
+            Self::WrongLength { path, found, wanted } => {
                 write!(f, "{path} has {found} bytes, its record says {wanted}")
             }
         }
@@ -85,14 +81,8 @@ pub async fn publish_files(
         }
         return Ok(());
     }
-    let each: Vec<_> = files
-        .iter()
-        .map(|file| publish_file(storage, runtime, protocol, file))
-        .collect();
-    stream::iter(each)
-        .buffer_unordered(SIDE_BY_SIDE)
-        .try_collect()
-        .await
+    let each: Vec<_> = files.iter().map(|file| publish_file(storage, runtime, protocol, file)).collect();
+    stream::iter(each).buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
 async fn publish_file(
@@ -104,13 +94,9 @@ async fn publish_file(
     let mut tries = 0;
     loop {
         match try_publish(storage, protocol, file).await {
-            Err(PublishError::Storage(error))
-                if error.kind != StorageErrorKind::Denied && tries < TRIES =>
-            {
+            Err(PublishError::Storage(error)) if error.kind != StorageErrorKind::Denied && tries < TRIES => {
                 tracing::debug!(%error, "looking again after an unclear answer");
-                runtime
-                    .sleep(Duration::from_millis(50) * 2_u32.pow(tries))
-                    .await;
+                runtime.sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                 tries += 1;
             }
             other => return other,
@@ -118,11 +104,7 @@ async fn publish_file(
     }
 }
 
-async fn try_publish(
-    storage: &dyn Storage,
-    protocol: Protocol,
-    file: &FileRecord,
-) -> Result<(), PublishError> {
+async fn try_publish(storage: &dyn Storage, protocol: Protocol, file: &FileRecord) -> Result<(), PublishError> {
     // The staged file first: another take-over may publish it between the two looks, and then the second one sees the
     // target. In the other order both looks could come back empty.
     let (staged, target) = if protocol.staged_before_target {
@@ -144,10 +126,7 @@ async fn try_publish(
             Ok(())
         }
         (false, true) => Ok(()),
-        (false, false) => Err(PublishError::Missing {
-            staged: file.staged.clone(),
-            target: file.target.clone(),
-        }),
+        (false, false) => Err(PublishError::Missing { staged: file.staged.clone(), target: file.target.clone() }),
     }
 }
 
@@ -156,11 +135,9 @@ async fn look(storage: &dyn Storage, path: &str, file: &FileRecord) -> Result<bo
     match answered(storage.stat(path).await)? {
         None => Ok(false),
         Some(entry) if entry.length == file.bytes => Ok(true),
-        Some(entry) => Err(PublishError::WrongLength {
-            path: path.to_owned(),
-            found: entry.length,
-            wanted: file.bytes,
-        }),
+        Some(entry) => {
+            Err(PublishError::WrongLength { path: path.to_owned(), found: entry.length, wanted: file.bytes })
+        }
     }
 }
 

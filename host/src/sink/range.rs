@@ -100,18 +100,11 @@ impl OpenRange {
             Some(file) => file,
             None => {
                 let file = OpenFile::new(&self.context.options, &self.context.staging)?;
-                self.files
-                    .entry(Arc::clone(&piece.hive_partition))
-                    .or_insert(file)
+                self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
             }
         };
         file.write(&piece.rows, &self.memory)?;
-        file.min_event_time_us = Some(
-            file.min_event_time_us
-                .map_or(piece.min_event_time_us, |min| {
-                    min.min(piece.min_event_time_us)
-                }),
-        );
+        file.min_event_time_us = Some(file.min_event_time_us.map_or(piece.min_event_time_us, |min| min.min(piece.min_event_time_us)));
         file.max_event_time_us = file.max_event_time_us.max(Some(piece.max_event_time_us));
         self.rows.written += piece.rows.num_rows() as u64;
         self.largest_file = self.largest_file.max(file.part.size_bytes());
@@ -121,38 +114,25 @@ impl OpenRange {
     /// Sets a dead letter aside.
     pub fn set_aside(&mut self, dead_letter: DeadLetter) -> Result<()> {
         let transform = dead_letter.transform.as_ref().map(|(name, _)| name.clone());
-        let cause = DeadLetterCause {
-            transform,
-            reason: dead_letter.reason.clone(),
-        };
+        let cause = DeadLetterCause { transform, reason: dead_letter.reason.clone() };
         *self.causes.entry(cause).or_default() += 1;
         self.rows.dead_lettered += 1;
         self.waiting_dead_letters.push(dead_letter);
-        if self.waiting_dead_letters.len() >= DEAD_LETTERS_AT_ONCE {
-            self.encode_dead_letters()
-        } else {
-            Ok(())
-        }
+        if self.waiting_dead_letters.len() >= DEAD_LETTERS_AT_ONCE { self.encode_dead_letters() } else { Ok(()) }
     }
 
     fn encode_dead_letters(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting_dead_letters);
         let mut by_day: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
         for dead_letter in waiting {
-            by_day
-                .entry(dead_letter.hive_partition())
-                .or_default()
-                .push(dead_letter);
+            by_day.entry(dead_letter.hive_partition()).or_default().push(dead_letter);
         }
         for (day, dead_letters) in by_day {
             let day: Arc<str> = day.into();
             let file = match self.dead_letter_files.get_mut(&day) {
                 Some(file) => file,
                 None => {
-                    let file = OpenFile::new(
-                        &self.context.dead_letter_options,
-                        &self.context.dead_letter_staging,
-                    )?;
+                    let file = OpenFile::new(&self.context.dead_letter_options, &self.context.dead_letter_staging)?;
                     self.dead_letter_files.entry(day).or_insert(file)
                 }
             };
@@ -183,11 +163,7 @@ impl OpenRange {
 
     /// Ends the row group of every file that holds at least `least` bytes, which frees what they hold.
     pub fn flush(&mut self, least: usize) -> Result<()> {
-        for file in self
-            .files
-            .values_mut()
-            .chain(self.dead_letter_files.values_mut())
-        {
+        for file in self.files.values_mut().chain(self.dead_letter_files.values_mut()) {
             if file.memory >= least {
                 file.flush(&self.memory)?;
             }
@@ -200,10 +176,7 @@ impl OpenRange {
         self.encode_dead_letters()?;
         let files = std::mem::take(&mut self.files);
         let dead_letter_files = std::mem::take(&mut self.dead_letter_files);
-        let max_event_time_us = files
-            .values()
-            .filter_map(|file| file.max_event_time_us)
-            .max();
+        let max_event_time_us = files.values().filter_map(|file| file.max_event_time_us).max();
         Ok(ClosingRange {
             files: self.close_files(files, &self.context.table)?,
             dead_letter_files: self.close_files(dead_letter_files, &self.context.dead_letters)?,
@@ -217,11 +190,7 @@ impl OpenRange {
         })
     }
 
-    fn close_files(
-        &self,
-        files: HashMap<Arc<str>, OpenFile>,
-        table: &str,
-    ) -> Result<Vec<ClosingFile>> {
+    fn close_files(&self, files: HashMap<Arc<str>, OpenFile>, table: &str) -> Result<Vec<ClosingFile>> {
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         let of = files.len();
@@ -236,14 +205,7 @@ impl OpenRange {
             let tail = file.part.finish(&self.footer(number, of))?;
             file.upload.send(tail.bytes);
             let (min, max) = (file.min_event_time_us, file.max_event_time_us);
-            Ok(ClosingFile {
-                upload: file.upload,
-                target,
-                rows: file.rows,
-                bytes: tail.length,
-                min,
-                max,
-            })
+            Ok(ClosingFile { upload: file.upload, target, rows: file.rows, bytes: tail.length, min, max })
         };
         files.into_iter().enumerate().map(close).collect()
     }
@@ -251,19 +213,12 @@ impl OpenRange {
     /// What every file says of where it comes from.
     fn footer(&self, number: usize, of: usize) -> Vec<(String, String)> {
         let context = &self.context;
-        let transforms: Vec<String> = context
-            .deployment
-            .transforms
-            .iter()
-            .map(|t| format!("{}@{}", t.name, t.version))
-            .collect();
+        let transforms: Vec<String> =
+            context.deployment.transforms.iter().map(|t| format!("{}@{}", t.name, t.version)).collect();
         let pairs = [
             ("pipeline", context.pipeline.clone()),
             ("topic", context.topic_partition.topic.to_string()),
-            (
-                "topic_partition",
-                context.topic_partition.partition.to_string(),
-            ),
+            ("topic_partition", context.topic_partition.partition.to_string()),
             ("start", self.start.to_string()),
             ("next", self.next.to_string()),
             ("file", number.to_string()),
@@ -272,10 +227,7 @@ impl OpenRange {
             ("transforms", transforms.join(",")),
             ("take_over", context.take_over.to_string()),
         ];
-        pairs
-            .into_iter()
-            .map(|(key, value)| (format!("wasmill.{key}"), value))
-            .collect()
+        pairs.into_iter().map(|(key, value)| (format!("wasmill.{key}"), value)).collect()
     }
 }
 
@@ -362,10 +314,8 @@ impl ClosingRange {
     /// Waits until all files are staged.
     pub async fn staged(self) -> StorageResult<StagedRange> {
         let files = try_join_all(self.files.into_iter().map(ClosingFile::staged));
-        let dead_letter_files =
-            try_join_all(self.dead_letter_files.into_iter().map(ClosingFile::staged));
-        let (files, dead_letter_files) =
-            futures::future::try_join(files, dead_letter_files).await?;
+        let dead_letter_files = try_join_all(self.dead_letter_files.into_iter().map(ClosingFile::staged));
+        let (files, dead_letter_files) = futures::future::try_join(files, dead_letter_files).await?;
         Ok(StagedRange {
             start: self.start,
             next: self.next,
@@ -384,19 +334,13 @@ impl ClosingRange {
 
     /// The storages of the table and of the dead letters.
     pub fn storages(&self) -> (Arc<dyn Storage>, Arc<dyn Storage>) {
-        (
-            Arc::clone(&self.storage),
-            Arc::clone(&self.dead_letter_storage),
-        )
+        (Arc::clone(&self.storage), Arc::clone(&self.dead_letter_storage))
     }
 }
 
 /// Deletes the staged files of a range that no record can name. Best effort: a sweep finds the rest.
 pub async fn discard(range: &StagedRange, storages: &(Arc<dyn Storage>, Arc<dyn Storage>)) {
-    for (storage, files) in [
-        (&storages.0, &range.files),
-        (&storages.1, &range.dead_letter_files),
-    ] {
+    for (storage, files) in [(&storages.0, &range.files), (&storages.1, &range.dead_letter_files)] {
         for file in files {
             let _ = storage.delete(&file.staged).await;
         }

@@ -29,11 +29,7 @@ pub struct Memory {
 impl Memory {
     /// A budget of `budget` bytes, nothing of it used.
     pub fn new(budget: usize) -> Arc<Self> {
-        Arc::new(Self {
-            budget,
-            encoding: AtomicUsize::new(0),
-            shipping: AtomicUsize::new(0),
-        })
+        Arc::new(Self { budget, encoding: AtomicUsize::new(0), shipping: AtomicUsize::new(0) })
     }
 
     /// Counts what an encoder held before and holds now.
@@ -102,26 +98,17 @@ impl Upload {
     pub fn start(staging: &Staging) -> Self {
         let (parts, receiver) = mpsc::unbounded();
         let (answer, staged) = oneshot::channel();
-        let task = Task {
-            staging: staging.clone(),
-            parts: receiver,
-        };
+        let task = Task { staging: staging.clone(), parts: receiver };
         staging.runtime.spawn(Box::pin(async move {
             // Nobody waits any more when the range was dropped meanwhile.
             let _ = answer.send(task.run().await);
         }));
-        Self {
-            parts,
-            staged,
-            memory: Arc::clone(&staging.memory),
-        }
+        Self { parts, staged, memory: Arc::clone(&staging.memory) }
     }
 
     /// Hands bytes over, to be written after all earlier ones.
     pub fn send(&self, bytes: Bytes) {
-        self.memory
-            .shipping
-            .fetch_add(bytes.len(), Ordering::Relaxed);
+        self.memory.shipping.fetch_add(bytes.len(), Ordering::Relaxed);
         let length = bytes.len();
         if self.parts.unbounded_send(Part::Bytes(bytes)).is_err() {
             // The task has failed already; `finish` says why.
@@ -132,13 +119,7 @@ impl Upload {
     /// Closes the file once all bytes are written.
     pub async fn finish(self) -> StorageResult<StagedFile> {
         let _ = self.parts.unbounded_send(Part::End);
-        let gone = || {
-            StorageError::new(
-                StorageErrorKind::Unknown,
-                "stage",
-                "a file whose upload was cancelled",
-            )
-        };
+        let gone = || StorageError::new(StorageErrorKind::Unknown, "stage", "a file whose upload was cancelled");
         self.staged.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -164,19 +145,13 @@ impl Task {
                 Part::Bytes(bytes) => {
                     let length = bytes.len();
                     let result = writer.write(bytes).await;
-                    self.staging
-                        .memory
-                        .shipping
-                        .fetch_sub(length, Ordering::Relaxed);
+                    self.staging.memory.shipping.fetch_sub(length, Ordering::Relaxed);
                     result?;
                     written += length as u64;
                 }
                 Part::End => {
                     writer.close().await?;
-                    return Ok(StagedFile {
-                        path: path.clone(),
-                        bytes: written,
-                    });
+                    return Ok(StagedFile { path: path.clone(), bytes: written });
                 }
             }
         }
@@ -185,33 +160,20 @@ impl Task {
             drop(writer);
             let _ = self.staging.storage.delete(&path).await;
         }
-        Err(StorageError::new(
-            StorageErrorKind::Unknown,
-            "stage",
-            &self.staging.directory,
-        ))
+        Err(StorageError::new(StorageErrorKind::Unknown, "stage", &self.staging.directory))
     }
 
     /// Creates the file. A name whose create was not a clean success is abandoned: the create may land late and would
     /// then empty a file that was written under the same name meanwhile.
     async fn create(&self) -> StorageResult<(String, Box<dyn FileWriter>)> {
-        let name = || {
-            format!(
-                "{}/{}.staged",
-                self.staging.directory,
-                Id(self.staging.runtime.random())
-            )
-        };
+        let name = || format!("{}/{}.staged", self.staging.directory, Id(self.staging.runtime.random()));
         let mut path = name();
         let mut tries = 0;
         loop {
             match self.staging.storage.create(&path).await {
                 Ok(writer) => return Ok((path, writer)),
                 Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
-                    self.staging
-                        .runtime
-                        .sleep(Duration::from_millis(50) * 2_u32.pow(tries))
-                        .await;
+                    self.staging.runtime.sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                     tries += 1;
                     if self.staging.protocol.abandon_unclear_creates {
                         path = name();
@@ -229,10 +191,7 @@ impl Drop for Task {
         self.parts.close();
         while let Ok(part) = self.parts.try_recv() {
             if let Part::Bytes(bytes) = part {
-                self.staging
-                    .memory
-                    .shipping
-                    .fetch_sub(bytes.len(), Ordering::Relaxed);
+                self.staging.memory.shipping.fetch_sub(bytes.len(), Ordering::Relaxed);
             }
         }
     }

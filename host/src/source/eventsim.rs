@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
-    Message, Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent,
-    TopicPartition, Wake,
+    Message, Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
 };
 use crate::config::EventsimConfig;
 use crate::error::{Error, Result};
@@ -33,18 +32,13 @@ impl EventsimSource {
     pub fn new(config: &EventsimConfig) -> Result<Self> {
         let topic = Topic::from_name(&config.topic)?;
         if config.topic_partitions < 1 {
-            return Err(Error::config(
-                "the simulator needs at least one topic partition",
-            ));
+            return Err(Error::config("the simulator needs at least one topic partition"));
         }
-        let all = (0..config.topic_partitions)
-            .map(|partition| TopicPartition::new(topic.name(), partition));
+        let all = (0..config.topic_partitions).map(|partition| TopicPartition::new(topic.name(), partition));
         let source = Self {
             config: config.clone(),
             topic,
-            positions: all
-                .map(|topic_partition| (topic_partition, Arc::default()))
-                .collect(),
+            positions: all.map(|topic_partition| (topic_partition, Arc::default())).collect(),
             announced: false,
         };
         source.options(0).check()?;
@@ -64,10 +58,8 @@ impl EventsimSource {
 
     /// How many of all events a topic partition has: the first ones have one more where they cannot be shared evenly.
     fn share(&self, partition: i32) -> u64 {
-        let (partition, all) = (
-            u64::from(partition.unsigned_abs()),
-            u64::from(self.config.topic_partitions.unsigned_abs()),
-        );
+        let (partition, all) =
+            (u64::from(partition.unsigned_abs()), u64::from(self.config.topic_partitions.unsigned_abs()));
         self.config.events / all + u64::from(partition < self.config.events % all)
     }
 }
@@ -75,9 +67,7 @@ impl EventsimSource {
 impl Source for EventsimSource {
     fn poll(&mut self, wait: Duration) -> Result<Option<SourceEvent>> {
         if !std::mem::replace(&mut self.announced, true) {
-            return Ok(Some(SourceEvent::Assigned(
-                self.positions.keys().cloned().collect(),
-            )));
+            return Ok(Some(SourceEvent::Assigned(self.positions.keys().cloned().collect())));
         }
         std::thread::sleep(wait);
         Ok(None)
@@ -85,15 +75,8 @@ impl Source for EventsimSource {
 
     /// All that decides what event n is; not how many events there are, so that a run may be lengthened.
     fn identity(&mut self, _topic_partition: &TopicPartition) -> Result<String> {
-        let EventsimConfig {
-            seed,
-            topic_partitions,
-            faults,
-            ..
-        } = &self.config;
-        Ok(format!(
-            "eventsim seed={seed} topic_partitions={topic_partitions} faults={faults}"
-        ))
+        let EventsimConfig { seed, topic_partitions, faults, .. } = &self.config;
+        Ok(format!("eventsim seed={seed} topic_partitions={topic_partitions} faults={faults}"))
     }
 
     fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
@@ -104,18 +87,10 @@ impl Source for EventsimSource {
         Ok(vec![None; topic_partitions.len()])
     }
 
-    fn begin(
-        &mut self,
-        from: &[(TopicPartition, i64)],
-        _wakes: &[Wake],
-    ) -> Result<Vec<Box<dyn PartitionReader>>> {
+    fn begin(&mut self, from: &[(TopicPartition, i64)], _wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
         let mut readers: Vec<Box<dyn PartitionReader>> = Vec::with_capacity(from.len());
         for (topic_partition, offset) in from {
-            let unknown = || {
-                Error::fatal(format!(
-                    "{topic_partition} is no topic partition of the simulation"
-                ))
-            };
+            let unknown = || Error::fatal(format!("{topic_partition} is no topic partition of the simulation"));
             let position = Arc::clone(self.positions.get(topic_partition).ok_or_else(unknown)?);
             let mut simulator = Simulator::new(self.options(topic_partition.partition))?;
             simulator.skip(u64::try_from(*offset).unwrap_or(0));
@@ -145,11 +120,7 @@ impl Source for EventsimSource {
 
     fn lag(&self, topic_partition: &TopicPartition) -> Option<i64> {
         let position = self.positions.get(topic_partition)?.load(Ordering::Relaxed);
-        i64::try_from(
-            self.share(topic_partition.partition)
-                .saturating_sub(position),
-        )
-        .ok()
+        i64::try_from(self.share(topic_partition.partition).saturating_sub(position)).ok()
     }
 }
 
@@ -168,29 +139,17 @@ impl PartitionReader for EventsimReader {
         while messages.len() < limit.max(1) && self.simulator.position() < self.end {
             let offset = self.simulator.position() as i64;
             self.event.clear();
-            let Some(meta) = self.simulator.next_event(&mut self.event) else {
-                break;
-            };
+            let Some(meta) = self.simulator.next_event(&mut self.event) else { break };
             let payload = (!meta.is_tombstone()).then_some(self.event.as_slice());
-            messages.push(Message {
-                offset,
-                timestamp_ms: Some(meta.time_ms),
-                key: None,
-                payload,
-            });
+            messages.push(Message { offset, timestamp_ms: Some(meta.time_ms), key: None, payload });
         }
         let next = self.simulator.position() as i64;
-        self.position
-            .store(self.simulator.position(), Ordering::Relaxed);
+        self.position.store(self.simulator.position(), Ordering::Relaxed);
         if messages.is_empty() {
             return Ok(Read::Finished { next });
         }
         let topic_partition = self.topic_partition.clone();
-        Ok(Read::Batch(SourceBatch {
-            topic_partition,
-            messages: Box::new(messages),
-            next,
-        }))
+        Ok(Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next }))
     }
 }
 
@@ -199,22 +158,13 @@ mod tests {
     use super::*;
 
     fn config(events: u64) -> EventsimConfig {
-        EventsimConfig {
-            topic: "listen_events".into(),
-            topic_partitions: 3,
-            events,
-            seed: 7,
-            faults: 0.2,
-        }
+        EventsimConfig { topic: "listen_events".into(), topic_partitions: 3, events, seed: 7, faults: 0.2 }
     }
 
     /// Payloads of one topic partition from `from` on.
     fn payloads(source: &mut EventsimSource, partition: i32, from: i64) -> Vec<Option<Vec<u8>>> {
         let topic_partition = TopicPartition::new("listen_events", partition);
-        let mut reader = source
-            .begin(&[(topic_partition.clone(), from)], &[Arc::new(|| {})])
-            .unwrap()
-            .remove(0);
+        let mut reader = source.begin(&[(topic_partition.clone(), from)], &[Arc::new(|| {})]).unwrap().remove(0);
         let mut found = Vec::new();
         loop {
             match reader.read(10).unwrap() {
@@ -240,13 +190,9 @@ mod tests {
     #[test]
     fn all_topic_partitions_together_have_the_events_asked_for() {
         let mut source = EventsimSource::new(&config(1000)).unwrap();
-        let Some(SourceEvent::Assigned(all)) = source.poll(Duration::ZERO).unwrap() else {
-            panic!("none assigned")
-        };
+        let Some(SourceEvent::Assigned(all)) = source.poll(Duration::ZERO).unwrap() else { panic!("none assigned") };
         assert_eq!(all.len(), 3);
-        let lengths: Vec<_> = (0..3)
-            .map(|partition| payloads(&mut source, partition, 0).len())
-            .collect();
+        let lengths: Vec<_> = (0..3).map(|partition| payloads(&mut source, partition, 0).len()).collect();
         assert_eq!(lengths, [334, 333, 333]);
     }
 
@@ -255,30 +201,19 @@ mod tests {
         let mut source = EventsimSource::new(&config(600)).unwrap();
         let all = payloads(&mut source, 1, 0);
         assert_eq!(payloads(&mut source, 1, 150), all[150..]);
-        assert!(
-            all.iter().any(Option::is_none),
-            "a fifth of the events has a fault, a tombstone among them"
-        );
+        assert!(all.iter().any(Option::is_none), "a fifth of the events has a fault, a tombstone among them");
         assert_ne!(payloads(&mut source, 2, 0), all, "users are disjoint");
 
         let mut longer = EventsimSource::new(&config(900)).unwrap();
         let topic_partition = TopicPartition::new("listen_events", 1);
-        assert_eq!(
-            longer.identity(&topic_partition).unwrap(),
-            source.identity(&topic_partition).unwrap()
-        );
+        assert_eq!(longer.identity(&topic_partition).unwrap(), source.identity(&topic_partition).unwrap());
         assert_eq!(payloads(&mut longer, 1, 0)[..200], all);
         assert_eq!(payloads(&mut source, 1, 200), Vec::<Option<Vec<u8>>>::new());
     }
 
     #[test]
     fn an_unknown_topic_is_a_mistake_in_the_file() {
-        let error = EventsimSource::new(&EventsimConfig {
-            topic: "plays".into(),
-            ..config(1)
-        })
-        .err()
-        .unwrap();
+        let error = EventsimSource::new(&EventsimConfig { topic: "plays".into(), ..config(1) }).err().unwrap();
         assert_eq!(error.kind(), crate::error::ErrorKind::Config);
     }
 }

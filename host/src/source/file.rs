@@ -23,10 +23,7 @@ use sha2::{Digest, Sha256};
 pub use self::lines::LONGEST_LINE;
 use self::lines::Lines;
 use self::standard_input::StandardInput;
-use super::{
-    Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent,
-    TopicPartition, Wake,
-};
+use super::{Messages, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake};
 use crate::config::FileConfig;
 use crate::error::{Error, Result};
 
@@ -76,32 +73,18 @@ impl FileSource {
         if origins.is_empty() {
             let path = &config.path;
             let (what, hint) = match empty {
-                0 => (
-                    format!("no file matches {path}"),
-                    "correct path = \"...\" in [source.file]",
-                ),
-                _ => (
-                    format!("no file of {path} has a line"),
-                    "there is nothing to do before there is an event",
-                ),
+                0 => (format!("no file matches {path}"), "correct path = \"...\" in [source.file]"),
+                _ => (format!("no file of {path} has a line"), "there is nothing to do before there is an event"),
             };
             return Err(Error::config(what).hint(hint));
         }
-        Ok(Self {
-            origins,
-            announced: false,
-        })
+        Ok(Self { origins, announced: false })
     }
 
     fn standard_input(input: impl io::Read + Send + 'static) -> Self {
-        tracing::warn!(
-            "standard input is read at most once: after a crash, lines that were not committed are lost"
-        );
+        tracing::warn!("standard input is read at most once: after a crash, lines that were not committed are lost");
         let origin = Origin::StandardInput(Some(StandardInput::new(input)));
-        Self {
-            origins: BTreeMap::from([(TopicPartition::new("stdin", 0), origin)]),
-            announced: false,
-        }
+        Self { origins: BTreeMap::from([(TopicPartition::new("stdin", 0), origin)]), announced: false }
     }
 
     fn origin(&mut self, topic_partition: &TopicPartition) -> Result<&mut Origin> {
@@ -113,9 +96,7 @@ impl FileSource {
 impl Source for FileSource {
     fn poll(&mut self, wait: Duration) -> Result<Option<SourceEvent>> {
         if !std::mem::replace(&mut self.announced, true) {
-            return Ok(Some(SourceEvent::Assigned(
-                self.origins.keys().cloned().collect(),
-            )));
+            return Ok(Some(SourceEvent::Assigned(self.origins.keys().cloned().collect())));
         }
         std::thread::sleep(wait);
         Ok(None)
@@ -140,32 +121,19 @@ impl Source for FileSource {
         Ok(vec![None; topic_partitions.len()])
     }
 
-    fn begin(
-        &mut self,
-        from: &[(TopicPartition, i64)],
-        wakes: &[Wake],
-    ) -> Result<Vec<Box<dyn PartitionReader>>> {
+    fn begin(&mut self, from: &[(TopicPartition, i64)], wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
         let mut readers: Vec<Box<dyn PartitionReader>> = Vec::with_capacity(from.len());
         for ((topic_partition, offset), wake) in from.iter().zip(wakes) {
             match self.origin(topic_partition)? {
                 Origin::File(path) => {
-                    readers.push(Box::new(FileReader::open(
-                        topic_partition,
-                        path,
-                        *offset,
-                        Wake::clone(wake),
-                    )?));
+                    readers.push(Box::new(FileReader::open(topic_partition, path, *offset, Wake::clone(wake))?));
                 }
                 Origin::StandardInput(input) => {
                     let input = input.take().ok_or_else(|| {
                         Error::fatal("standard input cannot be read again")
                             .hint("write the events to a file, and read that")
                     })?;
-                    readers.push(Box::new(input.begin(
-                        topic_partition.clone(),
-                        *offset,
-                        Wake::clone(wake),
-                    )?));
+                    readers.push(Box::new(input.begin(topic_partition.clone(), *offset, Wake::clone(wake))?));
                 }
             }
         }
@@ -196,18 +164,13 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
         return Ok(vec![absolute(literal)?]);
     }
     if literal.is_dir() {
-        return Err(
-            Error::config(format!("{pattern} is a directory")).hint(format!(
-                "name its files with a glob: path = \"{}/*.jsonl\"",
-                pattern.trim_end_matches('/')
-            )),
-        );
+        return Err(Error::config(format!("{pattern} is a directory"))
+            .hint(format!("name its files with a glob: path = \"{}/*.jsonl\"", pattern.trim_end_matches('/'))));
     }
     let wrong = |error| Error::config(format!("{pattern} is no path and no glob")).because(error);
     let mut paths = Vec::new();
     for path in glob::glob(pattern).map_err(wrong)? {
-        let path = path
-            .map_err(|error| Error::config(format!("cannot look for {pattern}")).because(error))?;
+        let path = path.map_err(|error| Error::config(format!("cannot look for {pattern}")).because(error))?;
         if path.is_file() {
             paths.push(absolute(&path)?);
         }
@@ -227,13 +190,7 @@ fn cannot_read(path: &Path, error: io::Error) -> Error {
 /// `plays-2026.jsonl` becomes `plays-2026-` and eight digits that tell it from files of the same name elsewhere.
 fn topic_partition_of(path: &Path) -> TopicPartition {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let clean = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
-            c
-        } else {
-            '_'
-        }
-    };
+    let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     let stem: String = stem.chars().map(clean).take(LONGEST_STEM).collect();
     let digest = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
     TopicPartition::new(format!("{stem}-{}", &digest[..8]), 0)
@@ -244,16 +201,9 @@ fn topic_partition_of(path: &Path) -> TopicPartition {
 fn head(path: &Path) -> Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(|error| cannot_read(path, error))?;
-    file.take(HEAD as u64)
-        .read_to_end(&mut head)
-        .map_err(|error| cannot_read(path, error))?;
-    let Some(start) = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
-        return Ok(None);
-    };
-    let end = head[start..]
-        .iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n'))
-        .map_or(head.len(), |end| start + end);
+    file.take(HEAD as u64).read_to_end(&mut head).map_err(|error| cannot_read(path, error))?;
+    let Some(start) = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else { return Ok(None) };
+    let end = head[start..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).map_or(head.len(), |end| start + end);
     head.truncate(end);
     Ok(Some(head))
 }
@@ -274,12 +224,7 @@ struct FileReader {
 }
 
 impl FileReader {
-    fn open(
-        topic_partition: &TopicPartition,
-        path: &Path,
-        offset: i64,
-        wake: Wake,
-    ) -> Result<Self> {
+    fn open(topic_partition: &TopicPartition, path: &Path, offset: i64, wake: Wake) -> Result<Self> {
         let failed = |error| cannot_read(path, error);
         let mut file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
@@ -290,15 +235,7 @@ impl FileReader {
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
         let topic_partition = topic_partition.clone();
         let block = vec![0; BLOCK];
-        Ok(Self {
-            topic_partition,
-            path: path.to_owned(),
-            file,
-            block,
-            lines: Lines::at(offset),
-            ended: false,
-            wake,
-        })
+        Ok(Self { topic_partition, path: path.to_owned(), file, block, lines: Lines::at(offset), ended: false, wake })
     }
 }
 
@@ -306,42 +243,26 @@ impl PartitionReader for FileReader {
     fn read(&mut self, limit: usize) -> Result<Read> {
         let mut messages = OwnedMessages::default();
         for _ in 0..BYTES_PER_READ / BLOCK {
-            self.lines
-                .take(limit - messages.len(), self.ended, &mut messages);
+            self.lines.take(limit - messages.len(), self.ended, &mut messages);
             if messages.len() >= limit {
                 break;
             }
             if self.ended {
                 if messages.is_empty() {
-                    return Ok(Read::Finished {
-                        next: self.lines.offset(),
-                    });
+                    return Ok(Read::Finished { next: self.lines.offset() });
                 }
                 break;
             }
-            let bytes = self
-                .file
-                .read(&mut self.block)
-                .map_err(|error| cannot_read(&self.path, error))?;
+            let bytes = self.file.read(&mut self.block).map_err(|error| cannot_read(&self.path, error))?;
             self.ended = bytes == 0;
             self.lines.feed(&self.block[..bytes]);
         }
-        Ok(found(
-            &self.topic_partition,
-            messages,
-            &self.lines,
-            Some(&self.wake),
-        ))
+        Ok(found(&self.topic_partition, messages, &self.lines, Some(&self.wake)))
     }
 }
 
 /// A batch, if there is a message in it. Otherwise nothing, and with `more` the waker is called, because there is more.
-fn found(
-    topic_partition: &TopicPartition,
-    messages: OwnedMessages,
-    lines: &Lines,
-    more: Option<&Wake>,
-) -> Read {
+fn found(topic_partition: &TopicPartition, messages: OwnedMessages, lines: &Lines, more: Option<&Wake>) -> Read {
     if messages.is_empty() {
         if let Some(wake) = more {
             wake();
@@ -349,11 +270,7 @@ fn found(
         return Read::Empty;
     }
     let topic_partition = topic_partition.clone();
-    Read::Batch(SourceBatch {
-        topic_partition,
-        messages: Box::new(messages),
-        next: lines.offset(),
-    })
+    Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next: lines.offset() })
 }
 
 #[cfg(test)]

@@ -80,13 +80,9 @@ impl KafkaSource {
         let topic_partitions = count_topic_partitions(config)?;
         let cooperative = settings::is_cooperative(config);
         let client = settings::group_client(config, topic_partitions);
-        let client: Client = client
-            .create_with_context(Group::new(cooperative))
-            .map_err(refused)?;
+        let client: Client = client.create_with_context(Group::new(cooperative)).map_err(refused)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        client
-            .subscribe(&topics)
-            .map_err(|error| Error::fatal("cannot subscribe to the topics").because(error))?;
+        client.subscribe(&topics).map_err(|error| Error::fatal("cannot subscribe to the topics").because(error))?;
         Ok(Self {
             client: Arc::new(client),
             config: config.clone(),
@@ -109,13 +105,9 @@ impl KafkaSource {
                 self.ours.extend(topic_partitions.iter().cloned());
                 self.topic_ids.clear();
                 self.assign_anew(Answer::Assign)?;
-                Ok((!topic_partitions.is_empty())
-                    .then_some(SourceEvent::Assigned(topic_partitions)))
+                Ok((!topic_partitions.is_empty()).then_some(SourceEvent::Assigned(topic_partitions)))
             }
-            Change::Revoke {
-                topic_partitions,
-                lost,
-            } => {
+            Change::Revoke { topic_partitions, lost } => {
                 for topic_partition in &topic_partitions {
                     self.ours.remove(topic_partition);
                 }
@@ -124,11 +116,7 @@ impl KafkaSource {
                     self.assign_anew(Answer::Revoke)?;
                     return Ok(None);
                 }
-                let event = if lost {
-                    SourceEvent::Lost
-                } else {
-                    SourceEvent::Revoked
-                };
+                let event = if lost { SourceEvent::Lost } else { SourceEvent::Revoked };
                 Ok(Some(event(topic_partitions)))
             }
         }
@@ -142,33 +130,25 @@ impl KafkaSource {
                 self.unassign(&self.told.iter().cloned().collect::<Vec<_>>())?;
             }
             if !all.is_empty() || answer == Answer::Assign {
-                self.client
-                    .incremental_assign(&self.at_positions(&all))
-                    .map_err(not_assigned)?;
+                self.client.incremental_assign(&self.at_positions(&all)).map_err(not_assigned)?;
             }
         } else if answer == Answer::Revoke {
             self.client.unassign().map_err(not_assigned)?;
         } else {
-            self.client
-                .assign(&self.at_positions(&all))
-                .map_err(not_assigned)?;
+            self.client.assign(&self.at_positions(&all)).map_err(not_assigned)?;
         }
         self.told = all.into_iter().collect();
         Ok(())
     }
 
     fn unassign(&self, topic_partitions: &[TopicPartition]) -> Result<()> {
-        self.client
-            .incremental_unassign(&positions::list(topic_partitions, |_| Offset::Invalid))
-            .map_err(not_assigned)
+        self.client.incremental_unassign(&positions::list(topic_partitions, |_| Offset::Invalid)).map_err(not_assigned)
     }
 
     fn at_positions(&self, topic_partitions: &[TopicPartition]) -> TopicPartitionList {
-        positions::list(topic_partitions, |index| {
-            match self.reading.get(&topic_partitions[index]) {
-                Some(position) => Offset::Offset(position.load(Ordering::Relaxed)),
-                None => Offset::Invalid,
-            }
+        positions::list(topic_partitions, |index| match self.reading.get(&topic_partitions[index]) {
+            Some(position) => Offset::Offset(position.load(Ordering::Relaxed)),
+            None => Offset::Invalid,
         })
     }
 
@@ -181,26 +161,15 @@ impl KafkaSource {
             return self.assign_anew(Answer::None);
         }
         let (read, told): (Vec<_>, Vec<_>) = (
-            changed
-                .iter()
-                .filter(|tp| self.reading.contains_key(tp))
-                .cloned()
-                .collect(),
-            changed
-                .iter()
-                .filter(|tp| self.told.contains(tp))
-                .cloned()
-                .collect(),
+            changed.iter().filter(|tp| self.reading.contains_key(tp)).cloned().collect(),
+            changed.iter().filter(|tp| self.told.contains(tp)).cloned().collect(),
         );
         if !told.is_empty() {
             self.unassign(&told)?;
-            self.told
-                .retain(|topic_partition| !told.contains(topic_partition));
+            self.told.retain(|topic_partition| !told.contains(topic_partition));
         }
         if !read.is_empty() {
-            self.client
-                .incremental_assign(&self.at_positions(&read))
-                .map_err(not_assigned)?;
+            self.client.incremental_assign(&self.at_positions(&read)).map_err(not_assigned)?;
             self.told.extend(read);
         }
         Ok(())
@@ -212,43 +181,21 @@ impl KafkaSource {
         {
             return Ok(id.clone());
         }
-        let failed = |code| {
-            failure::of_code(
-                code,
-                format!("cannot ask Kafka for the id of topic {topic}"),
-            )
-        };
+        let failed = |code| failure::of_code(code, format!("cannot ask Kafka for the id of topic {topic}"));
         let id = kafka_ffi::topic_id(&self.client, topic, positions::ANSWER).map_err(failed)?;
-        self.topic_ids
-            .insert(Arc::clone(topic), (Instant::now(), id.clone()));
+        self.topic_ids.insert(Arc::clone(topic), (Instant::now(), id.clone()));
         Ok(id)
     }
 
     /// Topic partitions that the Spark query did not know start at their first offset.
-    fn from_spark(
-        &mut self,
-        location: &str,
-        topic_partitions: &[TopicPartition],
-    ) -> Result<Vec<i64>> {
+    fn from_spark(&mut self, location: &str, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
         let offsets = match self.spark_offsets.take() {
             Some(offsets) => offsets,
-            None => self
-                .tokio
-                .block_on(spark_checkpoint::read(&(self.open_location)(location)?))?,
+            None => self.tokio.block_on(spark_checkpoint::read(&(self.open_location)(location)?))?,
         };
-        let unknown: Vec<_> = topic_partitions
-            .iter()
-            .filter(|tp| !offsets.contains_key(tp))
-            .cloned()
-            .collect();
+        let unknown: Vec<_> = topic_partitions.iter().filter(|tp| !offsets.contains_key(tp)).cloned().collect();
         let mut first = positions::first(&self.client, &unknown)?.into_iter();
-        let of = |tp: &TopicPartition| {
-            offsets
-                .get(tp)
-                .copied()
-                .or_else(|| first.next())
-                .unwrap_or_default()
-        };
+        let of = |tp: &TopicPartition| offsets.get(tp).copied().or_else(|| first.next()).unwrap_or_default();
         let found = topic_partitions.iter().map(of).collect();
         self.spark_offsets = Some(offsets);
         Ok(found)
@@ -273,10 +220,8 @@ impl Source for KafkaSource {
                 Some(Ok(message)) => {
                     use rdkafka::Message as _;
                     let (topic, partition) = (message.topic(), message.partition());
-                    return Err(Error::fatal(format!(
-                        "a message of {topic}/{partition} went past its reader"
-                    ))
-                    .hint("this is a defect of wasmill; nothing of it was acknowledged"));
+                    return Err(Error::fatal(format!("a message of {topic}/{partition} went past its reader"))
+                        .hint("this is a defect of wasmill; nothing of it was acknowledged"));
                 }
                 Some(Err(error)) => client_error(error)?,
             }
@@ -287,11 +232,7 @@ impl Source for KafkaSource {
 
     fn identity(&mut self, topic_partition: &TopicPartition) -> Result<String> {
         let id = self.topic_id(&topic_partition.topic)?;
-        Ok(if id.is_empty() {
-            "without topic id".to_owned()
-        } else {
-            id
-        })
+        Ok(if id.is_empty() { "without topic id".to_owned() } else { id })
     }
 
     fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
@@ -299,53 +240,31 @@ impl Source for KafkaSource {
             StartPosition::Earliest => positions::first(&self.client, topic_partitions),
             StartPosition::Latest => positions::ends(&self.client, topic_partitions),
             StartPosition::Timestamp(ms) => positions::at(&self.client, topic_partitions, ms),
-            StartPosition::Group => {
-                positions::committed(&self.client, topic_partitions, &self.config.group)
-            }
-            StartPosition::SparkCheckpoint(location) => {
-                self.from_spark(&location, topic_partitions)
-            }
+            StartPosition::Group => positions::committed(&self.client, topic_partitions, &self.config.group),
+            StartPosition::SparkCheckpoint(location) => self.from_spark(&location, topic_partitions),
         }
     }
 
     fn ends(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
-        Ok(positions::ends(&self.client, topic_partitions)?
-            .into_iter()
-            .map(Some)
-            .collect())
+        Ok(positions::ends(&self.client, topic_partitions)?.into_iter().map(Some).collect())
     }
 
-    fn begin(
-        &mut self,
-        from: &[(TopicPartition, i64)],
-        wakes: &[Wake],
-    ) -> Result<Vec<Box<dyn PartitionReader>>> {
+    fn begin(&mut self, from: &[(TopicPartition, i64)], wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
         if from.is_empty() {
             return Ok(Vec::new());
         }
         let mut readers: Vec<Box<dyn PartitionReader>> = Vec::with_capacity(from.len());
         for ((topic_partition, offset), wake) in from.iter().zip(wakes) {
             if !self.ours.contains(topic_partition) {
-                return Err(Error::transient(format!(
-                    "{topic_partition} is not ours any more"
-                )));
+                return Err(Error::transient(format!("{topic_partition} is not ours any more")));
             }
             let queue = PartitionQueue::split(&self.client, topic_partition, Wake::clone(wake))
-                .ok_or_else(|| {
-                    Error::fatal(format!("the Kafka client does not know {topic_partition}"))
-                })?;
+                .ok_or_else(|| Error::fatal(format!("the Kafka client does not know {topic_partition}")))?;
             let position = Arc::new(AtomicI64::new(*offset));
-            readers.push(Box::new(KafkaReader::new(
-                topic_partition.clone(),
-                queue,
-                Arc::clone(&position),
-            )));
+            readers.push(Box::new(KafkaReader::new(topic_partition.clone(), queue, Arc::clone(&position))));
             self.reading.insert(topic_partition.clone(), position);
         }
-        let changed: Vec<_> = from
-            .iter()
-            .map(|(topic_partition, _)| topic_partition.clone())
-            .collect();
+        let changed: Vec<_> = from.iter().map(|(topic_partition, _)| topic_partition.clone()).collect();
         self.assign_changed(&changed)?;
         Ok(readers)
     }
@@ -364,11 +283,8 @@ impl Source for KafkaSource {
     }
 
     fn acknowledge(&mut self, next: &[(TopicPartition, i64)]) -> Result<()> {
-        let (topic_partitions, next): (Vec<_>, Vec<_>) = next
-            .iter()
-            .filter(|(topic_partition, _)| self.ours.contains(topic_partition))
-            .cloned()
-            .unzip();
+        let (topic_partitions, next): (Vec<_>, Vec<_>) =
+            next.iter().filter(|(topic_partition, _)| self.ours.contains(topic_partition)).cloned().unzip();
         if topic_partitions.is_empty() {
             return Ok(());
         }
@@ -383,17 +299,12 @@ impl Source for KafkaSource {
         if !self.ours.contains(topic_partition) {
             return Some(false);
         }
-        let list = positions::list(std::slice::from_ref(topic_partition), |_| {
-            Offset::Offset(next)
-        });
+        let list = positions::list(std::slice::from_ref(topic_partition), |_| Offset::Offset(next));
         match kafka_ffi::commit_and_wait(&self.client, &list, COMMIT_ANSWER)? {
             Ok(()) => Some(true),
-            Err(
-                Code::IllegalGeneration
-                | Code::UnknownMemberId
-                | Code::FencedInstanceId
-                | Code::FencedMemberEpoch,
-            ) => Some(false),
+            Err(Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::FencedMemberEpoch) => {
+                Some(false)
+            }
             Err(code) => {
                 tracing::debug!(%topic_partition, ?code, "the group did not say whether we are still assigned");
                 None
@@ -429,30 +340,19 @@ impl Drop for KafkaSource {
 
 /// How many topic partitions the topics have together; an error where a topic does not exist.
 fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
-    let client: Client = settings::asking_client(config)
-        .create_with_context(Group::new(false))
-        .map_err(refused)?;
+    let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
     let mut count = 0;
     for topic in &config.topics {
-        let metadata = client
-            .fetch_metadata(Some(topic), FIRST_ANSWER)
-            .map_err(|error| {
-                // The client says what went wrong in its queue only.
-                while client.poll(Duration::ZERO).is_some() {}
-                let what = format!(
-                    "cannot reach Kafka at {} within {} s",
-                    config.brokers,
-                    FIRST_ANSWER.as_secs()
-                );
-                failure::asking(client.context(), &what, error)
-            })?;
+        let metadata = client.fetch_metadata(Some(topic), FIRST_ANSWER).map_err(|error| {
+            // The client says what went wrong in its queue only.
+            while client.poll(Duration::ZERO).is_some() {}
+            let what = format!("cannot reach Kafka at {} within {} s", config.brokers, FIRST_ANSWER.as_secs());
+            failure::asking(client.context(), &what, error)
+        })?;
         for found in metadata.topics() {
             if let Some(code) = found.error().map(Code::from) {
-                return Err(failure::of_code(
-                    code,
-                    format!("cannot read topic {topic} of {}", config.brokers),
-                )
-                .because(KafkaError::MetadataFetch(code)));
+                return Err(failure::of_code(code, format!("cannot read topic {topic} of {}", config.brokers))
+                    .because(KafkaError::MetadataFetch(code)));
             }
             count += found.partitions().len();
         }
@@ -466,9 +366,7 @@ fn refused(error: KafkaError) -> Error {
         KafkaError::ClientConfig(_, reason, name, _) => {
             Error::config(format!("the Kafka client refuses the option {name}")).because(reason)
         }
-        KafkaError::ClientCreation(reason) => {
-            Error::config("the Kafka client refuses its options").because(reason)
-        }
+        KafkaError::ClientCreation(reason) => Error::config("the Kafka client refuses its options").because(reason),
         error => Error::fatal("cannot make a Kafka client").because(error),
     }
     .hint("see [source.kafka.options] in the pipeline file")

@@ -35,17 +35,11 @@ impl PartitionQueue {
     /// Splits the queue of a topic partition off, which must be done before it is assigned: the client sets where a
     /// queue leads when fetching starts, except for queues whose way was set from outside. `wake` is called when the
     /// queue is no longer empty. `None`: the client knows no such topic partition.
-    pub(super) fn split(
-        client: &Arc<Client>,
-        topic_partition: &TopicPartition,
-        wake: Wake,
-    ) -> Option<Self> {
+    pub(super) fn split(client: &Arc<Client>, topic_partition: &TopicPartition, wake: Wake) -> Option<Self> {
         let topic = CString::new(&*topic_partition.topic).ok()?;
         let rk = client.client().native_ptr();
         // SAFETY: `rk` lives as long as `client`, `topic` for the call. The result is null or a reference that is ours.
-        let queue = unsafe {
-            native::rd_kafka_queue_get_partition(rk, topic.as_ptr(), topic_partition.partition)
-        };
+        let queue = unsafe { native::rd_kafka_queue_get_partition(rk, topic.as_ptr(), topic_partition.partition) };
         let queue = Queue(NonNull::new(queue)?);
         let wake = Box::new(wake);
         let opaque = ptr::from_ref::<Wake>(&wake).cast_mut().cast::<c_void>();
@@ -55,11 +49,7 @@ impl PartitionQueue {
             native::rd_kafka_queue_forward(queue.0.as_ptr(), ptr::null_mut());
             native::rd_kafka_queue_cb_event_enable(queue.0.as_ptr(), Some(call_wake), opaque);
         }
-        Some(Self {
-            queue,
-            _wake: wake,
-            client: Arc::clone(client),
-        })
+        Some(Self { queue, _wake: wake, client: Arc::clone(client) })
     }
 
     /// Takes up to `limit` messages and notices out of the queue, without waiting. Fewer than `limit`: it is empty now.
@@ -68,27 +58,17 @@ impl PartitionQueue {
         // SAFETY: there is room for `limit` pointers. The call fills the first ones of them with messages that are ours,
         // and returns how many, or -1.
         unsafe {
-            let count = native::rd_kafka_consume_batch_queue(
-                self.queue.0.as_ptr(),
-                0,
-                pointers.as_mut_ptr(),
-                limit,
-            );
+            let count = native::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), 0, pointers.as_mut_ptr(), limit);
             pointers.set_len(usize::try_from(count).unwrap_or(0).min(limit));
         }
-        Pulled {
-            pointers,
-            _client: Arc::clone(&self.client),
-        }
+        Pulled { pointers, _client: Arc::clone(&self.client) }
     }
 }
 
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
         // SAFETY: the queue is valid. The queue's lock is held while a callback runs, so none runs after this.
-        unsafe {
-            native::rd_kafka_queue_cb_event_enable(self.queue.0.as_ptr(), None, ptr::null_mut())
-        }
+        unsafe { native::rd_kafka_queue_cb_event_enable(self.queue.0.as_ptr(), None, ptr::null_mut()) }
     }
 }
 
@@ -147,18 +127,12 @@ impl Pulled {
         }
         // SAFETY: the payload of a notice is its text, `len` bytes long.
         let text = unsafe { bytes(message.payload, message.len) }.unwrap_or_default();
-        Some(Notice {
-            code: message.err.into(),
-            text: String::from_utf8_lossy(text).into_owned(),
-        })
+        Some(Notice { code: message.err.into(), text: String::from_utf8_lossy(text).into_owned() })
     }
 
     /// Those from `index` on; `self` keeps the ones before.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
-        Self {
-            pointers: self.pointers.split_off(index),
-            _client: Arc::clone(&self._client),
-        }
+        Self { pointers: self.pointers.split_off(index), _client: Arc::clone(&self._client) }
     }
 
     /// Destroys the first `count`.
@@ -210,13 +184,7 @@ impl Messages for Pulled {
             let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
             // SAFETY: `headers` is valid; past the last one the call says so. Name and value live as long as the message.
             unsafe {
-                let code = native::rd_kafka_header_get_all(
-                    headers,
-                    found.len(),
-                    &mut name,
-                    &mut value,
-                    &mut length,
-                );
+                let code = native::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut length);
                 if code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                     return found;
                 }
@@ -243,13 +211,7 @@ pub(super) fn known_end(client: &Client, topic_partition: &TopicPartition) -> Op
     // SAFETY: the client and the text live for the call, which writes two integers and asks no broker.
     let code = unsafe {
         let rk = client.client().native_ptr();
-        native::rd_kafka_get_watermark_offsets(
-            rk,
-            topic.as_ptr(),
-            topic_partition.partition,
-            &mut low,
-            &mut high,
-        )
+        native::rd_kafka_get_watermark_offsets(rk, topic.as_ptr(), topic_partition.partition, &mut low, &mut high)
     };
     (code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
@@ -285,11 +247,7 @@ pub(super) fn commit_and_wait(
 }
 
 /// The id of a topic, as Kafka's tools print it. An empty text: the broker is too old to have ids.
-pub(super) fn topic_id(
-    client: &Client,
-    topic: &str,
-    wait: Duration,
-) -> Result<String, RDKafkaErrorCode> {
+pub(super) fn topic_id(client: &Client, topic: &str, wait: Duration) -> Result<String, RDKafkaErrorCode> {
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let queue = new_queue(client).ok_or(RDKafkaErrorCode::Fail)?;
     describe_topic(client, &name, &queue, wait)?;
@@ -311,25 +269,16 @@ pub(super) fn topic_id(
             no_error(native::rd_kafka_error_code(error))?;
         }
         let id = native::rd_kafka_TopicDescription_topic_id(*topics);
-        let (most, least) = (
-            native::rd_kafka_Uuid_most_significant_bits(id),
-            native::rd_kafka_Uuid_least_significant_bits(id),
-        );
+        let (most, least) =
+            (native::rd_kafka_Uuid_most_significant_bits(id), native::rd_kafka_Uuid_least_significant_bits(id));
         if most == 0 && least == 0 {
             return Ok(String::new());
         }
-        Ok(CStr::from_ptr(native::rd_kafka_Uuid_base64str(id))
-            .to_string_lossy()
-            .into_owned())
+        Ok(CStr::from_ptr(native::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
     }
 }
 
-fn describe_topic(
-    client: &Client,
-    topic: &CStr,
-    queue: &Queue,
-    wait: Duration,
-) -> Result<(), RDKafkaErrorCode> {
+fn describe_topic(client: &Client, topic: &CStr, queue: &Queue, wait: Duration) -> Result<(), RDKafkaErrorCode> {
     let rk = client.client().native_ptr();
     let mut names: [*const c_char; 1] = [topic.as_ptr()];
     let mut reason = [0; 256];
@@ -343,8 +292,7 @@ fn describe_topic(
             reason.as_mut_ptr(),
             reason.len(),
         );
-        let topics =
-            native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let topics = native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         native::rd_kafka_DescribeTopics(rk, topics, options, queue.0.as_ptr());
         native::rd_kafka_TopicCollection_destroy(topics);
         native::rd_kafka_AdminOptions_destroy(options);
@@ -376,8 +324,7 @@ impl Drop for Event {
 
 fn poll(queue: &Queue, wait: Duration) -> Option<Event> {
     // SAFETY: the queue is valid; the result is null or an event that is ours.
-    NonNull::new(unsafe { native::rd_kafka_queue_poll(queue.0.as_ptr(), milliseconds(wait)) })
-        .map(Event)
+    NonNull::new(unsafe { native::rd_kafka_queue_poll(queue.0.as_ptr(), milliseconds(wait)) }).map(Event)
 }
 
 fn milliseconds(wait: Duration) -> i32 {

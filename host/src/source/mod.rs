@@ -34,11 +34,9 @@ pub fn open(
     open_location: impl Fn(&str) -> Result<Location> + Send + 'static,
 ) -> Result<Box<dyn Source>> {
     Ok(match config {
-        SourceConfig::Kafka(config) => Box::new(kafka::KafkaSource::new(
-            config,
-            tokio.clone(),
-            Box::new(open_location),
-        )?),
+        SourceConfig::Kafka(config) => {
+            Box::new(kafka::KafkaSource::new(config, tokio.clone(), Box::new(open_location))?)
+        }
         SourceConfig::File(config) => Box::new(file::FileSource::new(config)?),
         SourceConfig::Eventsim(config) => Box::new(eventsim::EventsimSource::new(config)?),
     })
@@ -56,10 +54,7 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// Topic partition `partition` of `topic`.
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-        }
+        Self { topic: topic.into(), partition }
     }
 }
 
@@ -112,15 +107,11 @@ pub struct SourceBatch {
 impl SourceBatch {
     /// The batch without messages before `offset`; `None` when nothing is left.
     pub fn starting_at(self, offset: i64) -> Option<Self> {
-        let first =
-            (0..self.messages.len()).position(|index| self.messages.get(index).offset >= offset)?;
+        let first = (0..self.messages.len()).position(|index| self.messages.get(index).offset >= offset)?;
         if first == 0 {
             return Some(self);
         }
-        let messages = Box::new(Tail {
-            messages: self.messages,
-            first,
-        });
+        let messages = Box::new(Tail { messages: self.messages, first });
         Some(Self { messages, ..self })
     }
 }
@@ -203,11 +194,7 @@ pub trait Source: Send {
     /// Starts reading each topic partition at exactly the given offset. `wakes[i]` is called when reader i has something.
     /// May be called again for a topic partition that is being read: the old reader must have been dropped, and the new
     /// one starts at the new offset.
-    fn begin(
-        &mut self,
-        from: &[(TopicPartition, i64)],
-        wakes: &[Wake],
-    ) -> Result<Vec<Box<dyn PartitionReader>>>;
+    fn begin(&mut self, from: &[(TopicPartition, i64)], wakes: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>>;
 
     /// Gives topic partitions up after a revoke or loss; their readers were dropped.
     fn release(&mut self, topic_partitions: &[TopicPartition]) -> Result<()>;
@@ -251,30 +238,15 @@ impl OwnedMessages {
         };
         let key = keep(message.key);
         let payload = keep(message.payload);
-        self.entries.push(Entry {
-            offset: message.offset,
-            timestamp_ms: message.timestamp_ms,
-            key,
-            payload,
-        });
+        self.entries.push(Entry { offset: message.offset, timestamp_ms: message.timestamp_ms, key, payload });
     }
 
     /// Appends a message whose payload `write` appends to the buffer.
-    pub fn push_with(
-        &mut self,
-        offset: i64,
-        timestamp_ms: Option<i64>,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub fn push_with(&mut self, offset: i64, timestamp_ms: Option<i64>, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let payload = Some((start, self.bytes.len()));
-        self.entries.push(Entry {
-            offset,
-            timestamp_ms,
-            key: None,
-            payload,
-        });
+        self.entries.push(Entry { offset, timestamp_ms, key: None, payload });
     }
 
     /// Sets the headers of the last message.
@@ -293,8 +265,7 @@ impl Messages for OwnedMessages {
 
     fn get(&self, index: usize) -> Message<'_> {
         let entry = &self.entries[index];
-        let slice =
-            |range: Option<(usize, usize)>| range.map(|(start, end)| &self.bytes[start..end]);
+        let slice = |range: Option<(usize, usize)>| range.map(|(start, end)| &self.bytes[start..end]);
         Message {
             offset: entry.offset,
             timestamp_ms: entry.timestamp_ms,

@@ -26,9 +26,7 @@ use hdfs_native::client::FileStatus;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use tokio::runtime::{Handle, Runtime};
 
-use super::{
-    Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageOptions, StorageResult,
-};
+use super::{Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageOptions, StorageResult};
 use crate::error::{Error, Result};
 
 /// How long one call to the NameNode may take, failover to another one included.
@@ -63,10 +61,7 @@ struct Shared {
     clients: BTreeMap<String, Client>,
 }
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared {
-    runtime: None,
-    clients: BTreeMap::new(),
-});
+static SHARED: Mutex<Shared> = Mutex::new(Shared { runtime: None, clients: BTreeMap::new() });
 
 impl HdfsStorage {
     /// The storage at `authority`: `host:port`, or a name service of `$HADOOP_CONF_DIR/hdfs-site.xml`. Connects to
@@ -89,10 +84,7 @@ impl HdfsStorage {
             }
         };
         let file_mode = options.file_mode.unwrap_or(0o644);
-        let mut file = WriteOptions::default()
-            .overwrite(false)
-            .create_parent(true)
-            .permission(file_mode);
+        let mut file = WriteOptions::default().overwrite(false).create_parent(true).permission(file_mode);
         if let Some(replication) = options.replication {
             file = file.replication(replication);
         }
@@ -111,9 +103,7 @@ impl HdfsStorage {
 impl fmt::Debug for HdfsStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client would print the whole Hadoop configuration.
-        f.debug_struct("HdfsStorage")
-            .field("authority", &self.authority)
-            .finish_non_exhaustive()
+        f.debug_struct("HdfsStorage").field("authority", &self.authority).finish_non_exhaustive()
     }
 }
 
@@ -128,9 +118,7 @@ fn io_runtime() -> Result<Runtime> {
 
 fn connect_later(authority: &str, handle: Handle) -> Result<Client> {
     // Set over whatever hdfs-site.xml says: an observer NameNode answers with the past.
-    let service = authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host);
+    let service = authority.split_once(':').map_or(authority, |(host, _)| host);
     let mut settings = vec![(
         format!("dfs.client.failover.proxy.provider.{service}"),
         "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider",
@@ -151,12 +139,8 @@ fn connect_later(authority: &str, handle: Handle) -> Result<Client> {
 #[async_trait]
 impl Storage for HdfsStorage {
     async fn create(&self, path: &str) -> StorageResult<Box<dyn FileWriter>> {
-        let (client, options, group, owned) = (
-            self.client.clone(),
-            self.file.clone(),
-            self.group.clone(),
-            path.to_owned(),
-        );
+        let (client, options, group, owned) =
+            (self.client.clone(), self.file.clone(), self.group.clone(), path.to_owned());
         let work = async move {
             let writer = within(ANSWER, client.create(&owned, options)).await?;
             if let Some(group) = group {
@@ -176,22 +160,12 @@ impl Storage for HdfsStorage {
 
     async fn read(&self, path: &str) -> StorageResult<Bytes> {
         let (client, owned) = (self.client.clone(), path.to_owned());
-        self.io
-            .run(
-                "read",
-                path,
-                async move { read(&client, &owned, None).await },
-            )
-            .await
+        self.io.run("read", path, async move { read(&client, &owned, None).await }).await
     }
 
     async fn read_range(&self, path: &str, range: Range<u64>) -> StorageResult<Bytes> {
         let (client, owned) = (self.client.clone(), path.to_owned());
-        self.io
-            .run("read", path, async move {
-                read(&client, &owned, Some(range)).await
-            })
-            .await
+        self.io.run("read", path, async move { read(&client, &owned, Some(range)).await }).await
     }
 
     async fn stat(&self, path: &str) -> StorageResult<Option<Entry>> {
@@ -202,10 +176,7 @@ impl Storage for HdfsStorage {
 
     async fn list(&self, path: &str) -> StorageResult<Vec<Entry>> {
         let (client, owned) = (self.client.clone(), path.to_owned());
-        let listed = self
-            .io
-            .run("list", path, async move { list(&client, &owned).await })
-            .await;
+        let listed = self.io.run("list", path, async move { list(&client, &owned).await }).await;
         Ok(absent_is_none(listed)?.unwrap_or_default())
     }
 
@@ -320,9 +291,7 @@ impl Io {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(failure.of(operation, path)),
             // The client panicked: it does so on some answers that it cannot read.
-            Err(error) => {
-                Err(StorageError::new(StorageErrorKind::Unknown, operation, path).because(error))
-            }
+            Err(error) => Err(StorageError::new(StorageErrorKind::Unknown, operation, path).because(error)),
         }
     }
 }
@@ -331,13 +300,11 @@ impl Failure {
     fn of(self, operation: &'static str, path: &str) -> StorageError {
         let error = |kind| StorageError::new(kind, operation, path);
         match self {
-            Self::NoAnswer(limit) => error(StorageErrorKind::Unknown)
-                .because(format!("HDFS gave no answer within {} s", limit.as_secs())),
+            Self::NoAnswer(limit) => {
+                error(StorageErrorKind::Unknown).because(format!("HDFS gave no answer within {} s", limit.as_secs()))
+            }
             Self::Refused(why) => error(StorageErrorKind::Unknown).because(why),
-            Self::Client(
-                HdfsError::RPCError(exception, message)
-                | HdfsError::FatalRPCError(exception, message),
-            ) => {
+            Self::Client(HdfsError::RPCError(exception, message) | HdfsError::FatalRPCError(exception, message)) => {
                 let (kind, hint) = class_of(&exception);
                 let short = exception.rsplit('.').next().unwrap_or(&exception);
                 error(kind).because(format!("{hint}{short}: {}", first_line(&message)))
@@ -360,21 +327,16 @@ fn class_of(exception: &str) -> (StorageErrorKind, &'static str) {
     let name = exception.rsplit(['.', '$']).next().unwrap_or(exception);
     match name {
         "FileNotFoundException" => (StorageErrorKind::NotFound, ""),
-        "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => {
-            (StorageErrorKind::AlreadyExists, "")
+        "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => (StorageErrorKind::AlreadyExists, ""),
+        "AccessControlException" | "AuthorizationException" | "SaslException" | "GSSException" | "InvalidToken" => {
+            (StorageErrorKind::Denied, "")
         }
-        "AccessControlException"
-        | "AuthorizationException"
-        | "SaslException"
-        | "GSSException"
-        | "InvalidToken" => (StorageErrorKind::Denied, ""),
-        "NSQuotaExceededException"
-        | "DSQuotaExceededException"
-        | "QuotaByStorageTypeExceededException" => (StorageErrorKind::NoSpace, ""),
-        "SafeModeException" => (
-            StorageErrorKind::Unknown,
-            "the NameNode is in safe mode and takes no changes until it leaves it: ",
-        ),
+        "NSQuotaExceededException" | "DSQuotaExceededException" | "QuotaByStorageTypeExceededException" => {
+            (StorageErrorKind::NoSpace, "")
+        }
+        "SafeModeException" => {
+            (StorageErrorKind::Unknown, "the NameNode is in safe mode and takes no changes until it leaves it: ")
+        }
         "StandbyException" => (
             StorageErrorKind::Unknown,
             "this NameNode is a standby; name the name service instead, with HADOOP_CONF_DIR set: ",
@@ -387,12 +349,8 @@ fn class_of(exception: &str) -> (StorageErrorKind, &'static str) {
 fn kind_of(error: &HdfsError) -> StorageErrorKind {
     match error {
         HdfsError::FileNotFound(_) => StorageErrorKind::NotFound,
-        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => {
-            StorageErrorKind::Denied
-        }
-        HdfsError::DataTransferError(text) if text.contains("DiskOutOfSpaceException") => {
-            StorageErrorKind::NoSpace
-        }
+        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => StorageErrorKind::Denied,
+        HdfsError::DataTransferError(text) if text.contains("DiskOutOfSpaceException") => StorageErrorKind::NoSpace,
         _ => StorageErrorKind::Unknown,
     }
 }
@@ -407,17 +365,8 @@ fn absent_is_none<T>(result: StorageResult<T>) -> StorageResult<Option<T>> {
 
 fn entry(status: &FileStatus) -> Entry {
     Entry {
-        name: status
-            .path
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        length: if status.isdir {
-            0
-        } else {
-            status.length as u64
-        },
+        name: status.path.rsplit('/').next().unwrap_or_default().to_owned(),
+        length: if status.isdir { 0 } else { status.length as u64 },
         is_directory: status.isdir,
         modified_ms: i64::try_from(status.modification_time).unwrap_or(i64::MAX),
     }
@@ -437,11 +386,7 @@ async fn list(client: &Client, path: &str) -> std::result::Result<Vec<Entry>, Fa
     Ok(entries)
 }
 
-async fn read(
-    client: &Client,
-    path: &str,
-    range: Option<Range<u64>>,
-) -> std::result::Result<Bytes, Failure> {
+async fn read(client: &Client, path: &str, range: Option<Range<u64>>) -> std::result::Result<Bytes, Failure> {
     let reader = within(ANSWER, client.read(path)).await?;
     let length = reader.file_length();
     let (start, end) = match range {
@@ -453,9 +398,7 @@ async fn read(
     };
     // The client panics beyond the end.
     if start > end || end > length {
-        return Err(Failure::Refused(
-            "the file is shorter than what was asked for",
-        ));
+        return Err(Failure::Refused("the file is shorter than what was asked for"));
     }
     let mut bytes = BytesMut::with_capacity(end - start);
     if start < end {
@@ -479,42 +422,21 @@ mod tests {
         use StorageErrorKind::{AlreadyExists, Denied, NoSpace, NotFound, Unknown};
         let cases = [
             ("java.io.FileNotFoundException", NotFound),
-            (
-                "org.apache.hadoop.fs.FileAlreadyExistsException",
-                AlreadyExists,
-            ),
+            ("org.apache.hadoop.fs.FileAlreadyExistsException", AlreadyExists),
             ("org.apache.hadoop.security.AccessControlException", Denied),
-            (
-                "org.apache.hadoop.security.token.SecretManager$InvalidToken",
-                Denied,
-            ),
-            (
-                "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException",
-                NoSpace,
-            ),
-            (
-                "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException",
-                NoSpace,
-            ),
-            (
-                "org.apache.hadoop.hdfs.server.namenode.SafeModeException",
-                Unknown,
-            ),
+            ("org.apache.hadoop.security.token.SecretManager$InvalidToken", Denied),
+            ("org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", NoSpace),
+            ("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException", NoSpace),
+            ("org.apache.hadoop.hdfs.server.namenode.SafeModeException", Unknown),
             ("org.apache.hadoop.ipc.StandbyException", Unknown),
             ("java.io.IOException", Unknown),
             ("", Unknown),
         ];
         for (exception, kind) in cases {
-            let failure = Failure::Client(HdfsError::RPCError(
-                exception.into(),
-                "first line\n\tat a.b.c".into(),
-            ));
+            let failure = Failure::Client(HdfsError::RPCError(exception.into(), "first line\n\tat a.b.c".into()));
             let error = failure.of("rename", "/a");
             assert_eq!(error.kind, kind, "{exception}");
-            let text = error
-                .source
-                .map(|source| source.to_string())
-                .unwrap_or_default();
+            let text = error.source.map(|source| source.to_string()).unwrap_or_default();
             assert!(text.ends_with("first line"), "{text}");
         }
     }
@@ -529,52 +451,27 @@ mod tests {
     #[test]
     fn one_client_serves_all_locations_of_a_name_service() {
         let first = HdfsStorage::open("localhost:1", &StorageOptions::default()).unwrap();
-        let options = StorageOptions {
-            file_mode: Some(0o640),
-            ..StorageOptions::default()
-        };
+        let options = StorageOptions { file_mode: Some(0o640), ..StorageOptions::default() };
         let second = HdfsStorage::open("localhost:1", &options).unwrap();
         assert_eq!(second.directory_mode, 0o750);
         assert_eq!(first.directory_mode, 0o755);
-        assert_eq!(
-            format!("{first:?}"),
-            "HdfsStorage { authority: \"localhost:1\", .. }"
-        );
+        assert_eq!(format!("{first:?}"), "HdfsStorage { authority: \"localhost:1\", .. }");
         let shared = SHARED.lock().unwrap();
-        assert_eq!(
-            shared
-                .clients
-                .keys()
-                .filter(|authority| *authority == "localhost:1")
-                .count(),
-            1
-        );
+        assert_eq!(shared.clients.keys().filter(|authority| *authority == "localhost:1").count(), 1);
     }
 
     #[tokio::test]
     async fn no_answer_is_an_unknown_outcome() {
-        let Err(failure) = within::<()>(Duration::ZERO, std::future::pending()).await else {
-            panic!("an answer")
-        };
+        let Err(failure) = within::<()>(Duration::ZERO, std::future::pending()).await else { panic!("an answer") };
         let error = failure.of("rename", "/a");
         assert_eq!(error.kind, StorageErrorKind::Unknown);
-        assert!(
-            error
-                .source
-                .unwrap()
-                .to_string()
-                .contains("no answer within")
-        );
+        assert!(error.source.unwrap().to_string().contains("no answer within"));
     }
 
     #[tokio::test]
     async fn a_panic_of_the_client_is_an_unknown_outcome() {
         let io = Io(Handle::current());
-        let error = io
-            .run::<()>("stat", "/a", async {
-                panic!("an answer that the client cannot read")
-            })
-            .await;
+        let error = io.run::<()>("stat", "/a", async { panic!("an answer that the client cannot read") }).await;
         assert_eq!(error.unwrap_err().kind, StorageErrorKind::Unknown);
     }
 }

@@ -33,9 +33,7 @@ pub struct LocalStorage {
 
 impl Default for LocalStorage {
     fn default() -> Self {
-        Self {
-            sync_on_close: true,
-        }
+        Self { sync_on_close: true }
     }
 }
 
@@ -51,8 +49,7 @@ struct LocalWriter {
 impl FileWriter for LocalWriter {
     async fn write(&mut self, bytes: Bytes) -> StorageResult<()> {
         self.unsynced = true;
-        self.on_file("write", move |mut file| file.write_all(&bytes))
-            .await
+        self.on_file("write", move |mut file| file.write_all(&bytes)).await
     }
 
     async fn sync(&mut self) -> StorageResult<()> {
@@ -63,12 +60,7 @@ impl FileWriter for LocalWriter {
 
     async fn close(&mut self) -> StorageResult<()> {
         let sync = self.sync_on_close && self.unsynced;
-        let closed = self
-            .on_file(
-                "close",
-                move |file| if sync { file.sync_all() } else { Ok(()) },
-            )
-            .await;
+        let closed = self.on_file("close", move |file| if sync { file.sync_all() } else { Ok(()) }).await;
         self.file = None;
         closed
     }
@@ -112,20 +104,14 @@ impl Storage for LocalStorage {
 
     async fn stat(&self, path: &str) -> StorageResult<Option<Entry>> {
         blocking("stat", path, |path| {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             absent_is_none(fs::metadata(path).map(|metadata| entry(name, &metadata)))
         })
         .await
     }
 
     async fn list(&self, path: &str) -> StorageResult<Vec<Entry>> {
-        blocking("list", path, |path| {
-            Ok(absent_is_none(list(path))?.unwrap_or_default())
-        })
-        .await
+        blocking("list", path, |path| Ok(absent_is_none(list(path))?.unwrap_or_default())).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> StorageResult<()> {
@@ -160,9 +146,7 @@ async fn blocking<T: Send + 'static>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(StorageError::new(kind_of(&error), operation, path).because(error)),
         // The runtime is shutting down, or the work panicked.
-        Err(error) => {
-            Err(StorageError::new(StorageErrorKind::Unknown, operation, path).because(error))
-        }
+        Err(error) => Err(StorageError::new(StorageErrorKind::Unknown, operation, path).because(error)),
     }
 }
 
@@ -193,16 +177,9 @@ fn entry(name: String, metadata: &fs::Metadata) -> Entry {
         .modified()
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        });
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     let is_directory = metadata.is_dir();
-    Entry {
-        name,
-        length: if is_directory { 0 } else { metadata.len() },
-        is_directory,
-        modified_ms,
-    }
+    Entry { name, length: if is_directory { 0 } else { metadata.len() }, is_directory, modified_ms }
 }
 
 fn list(path: &Path) -> io::Result<Vec<Entry>> {
@@ -211,10 +188,7 @@ fn list(path: &Path) -> io::Result<Vec<Entry>> {
         let child = child?;
         // Gone between the two calls: it is not there any more, which is a right answer.
         if let Some(metadata) = absent_is_none(fs::metadata(child.path()))? {
-            entries.push(entry(
-                child.file_name().to_string_lossy().into_owned(),
-                &metadata,
-            ));
+            entries.push(entry(child.file_name().to_string_lossy().into_owned(), &metadata));
         }
     }
     Ok(entries)
@@ -234,18 +208,12 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn read_range(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
-    let length = range
-        .end
-        .checked_sub(range.start)
-        .and_then(|length| usize::try_from(length).ok());
+    let length = range.end.checked_sub(range.start).and_then(|length| usize::try_from(length).ok());
     let length = length.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not a range"))?;
     let mut file = File::open(path)?;
     // Asked before anything is reserved: the range may come from a damaged footer.
     if range.end > file.metadata()?.len() {
-        return Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "the file is shorter than what was asked for",
-        ));
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file is shorter than what was asked for"));
     }
     file.seek(SeekFrom::Start(range.start))?;
     let mut bytes = vec![0; length];
@@ -288,14 +256,7 @@ fn sync_directory(path: Option<&Path>) -> io::Result<()> {
     let Some(path) = path else { return Ok(()) };
     match File::open(path).and_then(|directory| directory.sync_all()) {
         // A file system that does not sync directories (some FUSE ones) orders them by itself.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         // Removed again by somebody else: there is nothing left to keep.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
@@ -335,30 +296,16 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (from, to) = (root.path().join("a"), root.path().join("a/b"));
         fs::create_dir(&from).unwrap();
-        let error = LocalStorage::default()
-            .rename(from.to_str().unwrap(), to.to_str().unwrap())
-            .await
-            .unwrap_err();
+        let error = LocalStorage::default().rename(from.to_str().unwrap(), to.to_str().unwrap()).await.unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Denied);
-        assert!(
-            error
-                .source
-                .unwrap()
-                .to_string()
-                .contains("RENAME_NOREPLACE")
-        );
+        assert!(error.source.unwrap().to_string().contains("RENAME_NOREPLACE"));
     }
 
     #[tokio::test]
     async fn a_closed_file_takes_nothing_more() {
         let root = tempfile::tempdir().unwrap();
         let path = format!("{}/x/y/file", root.path().display());
-        let mut writer = LocalStorage {
-            sync_on_close: false,
-        }
-        .create(&path)
-        .await
-        .unwrap();
+        let mut writer = LocalStorage { sync_on_close: false }.create(&path).await.unwrap();
         writer.write(Bytes::from_static(b"ab")).await.unwrap();
         writer.close().await.unwrap();
         assert!(writer.write(Bytes::from_static(b"c")).await.is_err());

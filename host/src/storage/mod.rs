@@ -49,12 +49,7 @@ pub struct StorageError {
 impl StorageError {
     /// An error of `kind` from `operation` on `path`.
     pub fn new(kind: StorageErrorKind, operation: &'static str, path: &str) -> Self {
-        Self {
-            kind,
-            operation,
-            path: path.to_owned(),
-            source: None,
-        }
+        Self { kind, operation, path: path.to_owned(), source: None }
     }
 
     /// The same error, caused by `source`.
@@ -80,9 +75,7 @@ impl fmt::Display for StorageError {
 
 impl std::error::Error for StorageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|s| s as &(dyn std::error::Error + 'static))
+        self.source.as_deref().map(|s| s as &(dyn std::error::Error + 'static))
     }
 }
 

@@ -47,11 +47,7 @@ pub fn open(location: &str, options: &StorageOptions) -> Result<Location> {
         }
         Place::Hdfs(authority, path) => (Arc::new(HdfsStorage::open(&authority, options)?), path),
     };
-    Ok(Location {
-        storage,
-        path,
-        url: location.to_owned(),
-    })
+    Ok(Location { storage, path, url: location.to_owned() })
 }
 
 fn place(location: &str) -> Result<Place> {
@@ -59,49 +55,34 @@ fn place(location: &str) -> Result<Place> {
         let Some(rest) = rest.strip_prefix("//") else {
             return Err(wrong(location, "is written hdfs://host:port/path"));
         };
-        let (authority, path) = rest
-            .find('/')
-            .map_or((rest, ""), |slash| rest.split_at(slash));
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
             return Err(wrong(location, "names a user")
                 .hint("the user is set by HADOOP_USER_NAME, or by Kerberos, not in the location"));
         }
         if authority.is_empty() {
-            return Err(wrong(location, "names no NameNode").hint(
-                "write hdfs://host:port/path, or hdfs://nameservice/path with HADOOP_CONF_DIR set",
-            ));
+            return Err(wrong(location, "names no NameNode")
+                .hint("write hdfs://host:port/path, or hdfs://nameservice/path with HADOOP_CONF_DIR set"));
         }
-        return Ok(Place::Hdfs(
-            authority.to_owned(),
-            hdfs_directory(location, path)?,
-        ));
+        return Ok(Place::Hdfs(authority.to_owned(), hdfs_directory(location, path)?));
     }
     if let Some(rest) = strip_scheme(location, "file") {
-        let path = rest
-            .strip_prefix("//localhost/")
-            .or_else(|| rest.strip_prefix("///"))
-            .or_else(|| {
-                let plain = rest.strip_prefix('/')?;
-                (!plain.starts_with('/')).then_some(plain)
-            });
+        let path = rest.strip_prefix("//localhost/").or_else(|| rest.strip_prefix("///")).or_else(|| {
+            let plain = rest.strip_prefix('/')?;
+            (!plain.starts_with('/')).then_some(plain)
+        });
         let path = path.ok_or_else(|| wrong(location, "is written file:///path"))?;
         return Ok(Place::Local(directory(location, &format!("/{path}"))?));
     }
     if let Some((scheme, _)) = location.split_once("://") {
-        return Err(
-            Error::config(format!("{scheme}://... is not supported yet"))
-                .hint("use hdfs:// or a local path"),
-        );
+        return Err(Error::config(format!("{scheme}://... is not supported yet")).hint("use hdfs:// or a local path"));
     }
     if location.is_empty() {
-        return Err(Error::config("a location is empty")
-            .hint("write hdfs://host:port/path or a local path"));
+        return Err(Error::config("a location is empty").hint("write hdfs://host:port/path or a local path"));
     }
     let absolute = std::path::absolute(Path::new(location))
         .map_err(|error| wrong(location, "cannot be made an absolute path").because(error))?;
-    let absolute = absolute
-        .to_str()
-        .ok_or_else(|| wrong(location, "is below a directory whose name is not UTF-8"))?;
+    let absolute = absolute.to_str().ok_or_else(|| wrong(location, "is below a directory whose name is not UTF-8"))?;
     Ok(Place::Local(directory(location, absolute)?))
 }
 
@@ -121,10 +102,7 @@ fn hdfs_directory(location: &str, path: &str) -> Result<String> {
 /// the part before it, as a shell's `cd` does.
 fn directory(location: &str, path: &str) -> Result<String> {
     let mut parts = Vec::new();
-    for part in path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-    {
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         if part == ".." {
             parts.pop();
         } else {
@@ -154,14 +132,8 @@ mod tests {
     #[test]
     fn locations_are_told_apart() {
         let cases = [
-            (
-                "hdfs://nn:9000/user/events",
-                hdfs("nn:9000", "/user/events"),
-            ),
-            (
-                "HDFS://nn:9000//user/./events//",
-                hdfs("nn:9000", "/user/events"),
-            ),
+            ("hdfs://nn:9000/user/events", hdfs("nn:9000", "/user/events")),
+            ("HDFS://nn:9000//user/./events//", hdfs("nn:9000", "/user/events")),
             ("hdfs://events/a%20b/c d", hdfs("events", "/a%20b/c d")),
             ("file:///data/events/", Place::Local("/data/events".into())),
             ("file:/data/events", Place::Local("/data/events".into())),
@@ -185,33 +157,21 @@ mod tests {
     #[test]
     fn other_locations_are_refused_with_the_way_out() {
         let cases = [
-            (
-                "s3://bucket/x",
-                "s3://... is not supported yet",
-                "use hdfs:// or a local path",
-            ),
+            ("s3://bucket/x", "s3://... is not supported yet", "use hdfs:// or a local path"),
             ("hdfs:/user", "is written hdfs://host:port/path", ""),
             ("hdfs://nn:9000", "is the root directory", "below it"),
             ("hdfs://nn:9000/", "is the root directory", "below it"),
             ("hdfs://me@nn:9000/x", "names a user", "HADOOP_USER_NAME"),
             ("file://server/share", "is written file:///path", ""),
             ("/", "is the root directory", "below it"),
-            (
-                "hdfs:///user/events",
-                "names no NameNode",
-                "HADOOP_CONF_DIR",
-            ),
+            ("hdfs:///user/events", "names no NameNode", "HADOOP_CONF_DIR"),
             ("hdfs://nn:9000/data/../x", "'..'", "leads to"),
             ("", "empty", "local path"),
         ];
         for (text, message, hint) in cases {
             let error = place(text).unwrap_err();
             assert!(error.to_string().contains(message), "{text}: {error}");
-            assert!(
-                error.what_to_do().unwrap_or_default().contains(hint),
-                "{text}: {:?}",
-                error.what_to_do()
-            );
+            assert!(error.what_to_do().unwrap_or_default().contains(hint), "{text}: {:?}", error.what_to_do());
         }
     }
 

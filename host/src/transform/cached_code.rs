@@ -28,9 +28,7 @@ impl CachedCode {
     /// Opens (or makes) `directory`. `None`, with a warning, when it cannot be used or could be written by others.
     pub(crate) fn open(directory: &Path) -> Option<Self> {
         match prepare(directory) {
-            Ok(()) => Some(Self {
-                directory: directory.to_owned(),
-            }),
+            Ok(()) => Some(Self { directory: directory.to_owned() }),
             Err(error) => {
                 warn!(directory = %directory.display(), %error, "compiled transforms are not cached on disk");
                 None
@@ -71,16 +69,11 @@ impl CachedCode {
 
 /// Makes the directory if need be, and refuses one that is not ours alone.
 fn prepare(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = fs::symlink_metadata(directory)?;
     let ours = metadata.uid() == rustix::process::geteuid().as_raw();
     if !metadata.is_dir() || !ours || metadata.mode() & 0o077 != 0 {
-        return Err(io::Error::other(
-            "it must be a directory of this user with mode 0700",
-        ));
+        return Err(io::Error::other("it must be a directory of this user with mode 0700"));
     }
     Ok(())
 }

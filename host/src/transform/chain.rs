@@ -8,8 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
 
@@ -99,11 +98,7 @@ pub struct TransformFailure {
 impl TransformChain {
     /// Loads, describes, starts and checks every transform against the columns that reach it. No transforms: rows go
     /// through as they are. Errors are of kind `Config` and name the transform and, where there is one, the column.
-    pub fn link(
-        engine: &TransformEngine,
-        transforms: &[TransformConfig],
-        input: SchemaRef,
-    ) -> Result<Self> {
+    pub fn link(engine: &TransformEngine, transforms: &[TransformConfig], input: SchemaRef) -> Result<Self> {
         let mut output = input;
         let mut linked = Vec::with_capacity(transforms.len());
         for config in transforms {
@@ -133,31 +128,17 @@ impl TransformChain {
     /// An instance for one worker thread, which needs a stack of at least 2 MiB.
     pub fn instantiate(&self) -> Result<ChainInstance> {
         let stage = |transform: &LinkedTransform| -> Result<Stage> {
-            let runner = Runner::new(
-                transform.name.as_str().into(),
-                transform.blueprint.clone(),
-                transform.plan.clone(),
-            )?;
-            Ok(Stage {
-                name: transform.name.clone(),
-                policy: transform.policy,
-                plan: transform.plan.clone(),
-                runner,
-            })
+            let runner =
+                Runner::new(transform.name.as_str().into(), transform.blueprint.clone(), transform.plan.clone())?;
+            Ok(Stage { name: transform.name.clone(), policy: transform.policy, plan: transform.plan.clone(), runner })
         };
         let stages = self.transforms.iter().map(stage).collect::<Result<_>>()?;
-        Ok(ChainInstance {
-            stages,
-            output: self.output.clone(),
-        })
+        Ok(ChainInstance { stages, output: self.output.clone() })
     }
 
     /// The guests' own metrics, summed over all instances of this chain.
     pub fn metrics(&self) -> Vec<MetricSnapshot> {
-        self.transforms
-            .iter()
-            .flat_map(|transform| transform.metrics.snapshot(&transform.name))
-            .collect()
+        self.transforms.iter().flat_map(|transform| transform.metrics.snapshot(&transform.name)).collect()
     }
 }
 
@@ -176,10 +157,7 @@ impl LinkedTransform {
     ) -> Result<Self> {
         let refused = |text: &str| Error::config(format!("transform `{}` {text}", config.name));
         let module = engine.load(bytes).map_err(|error| {
-            let mut named = refused(&format!(
-                "({}) cannot be loaded: {error}",
-                config.module.display()
-            ));
+            let mut named = refused(&format!("({}) cannot be loaded: {error}", config.module.display()));
             if let Some(hint) = error.what_to_do() {
                 named = named.hint(hint);
             }
@@ -195,17 +173,12 @@ impl LinkedTransform {
         };
         let fields = descriptor::input_fields(input);
         let fields: Vec<_> = fields.iter().map(|field| field.as_param()).collect();
-        let mut instance = blueprint.instantiate().map_err(|failure| {
-            refused(&format!("could not be instantiated: {}", failure.detail))
-        })?;
+        let mut instance = blueprint
+            .instantiate()
+            .map_err(|failure| refused(&format!("could not be instantiated: {}", failure.detail)))?;
         let described = instance
             .describe(&blueprint.settings(), &fields)
-            .map_err(|failure| {
-                refused(&format!(
-                    "does not fit its input or settings: {}",
-                    failure.detail
-                ))
-            })?;
+            .map_err(|failure| refused(&format!("does not fit its input or settings: {}", failure.detail)))?;
         let plan = descriptor::plan(described, input)
             .map_err(|problems| refused(&format!("does not fit: it {}", problems.join("; it "))))?;
         Ok(Self {
@@ -282,9 +255,7 @@ impl Batch<'_> {
             ReadFrom::Metadata(metadata) => {
                 let (decoded, source) = (self.decoded, self.source);
                 let column = &mut self.metadata[*metadata as usize];
-                let array = column
-                    .get_or_insert_with(|| metadata_column(*metadata, decoded, source))
-                    .clone();
+                let array = column.get_or_insert_with(|| metadata_column(*metadata, decoded, source)).clone();
                 self.frame.bring(array, 0)
             }
         };
@@ -301,10 +272,7 @@ impl Batch<'_> {
             Why::Guest { .. } => None,
         };
         let rows = outcome.rejects.iter().filter_map(failed).count();
-        let first = outcome
-            .rejects
-            .iter()
-            .find_map(|reject| failed(reject).map(|failure| (reject.row, failure)));
+        let first = outcome.rejects.iter().find_map(|reject| failed(reject).map(|failure| (reject.row, failure)));
         if let (FailurePolicy::Stop, Some((row, failure))) = (stage.policy, &first) {
             let message = self.message_of(*row);
             let offset = self.source.messages.get(message as usize).offset;
@@ -317,26 +285,15 @@ impl Batch<'_> {
             ))
             .hint("correct the transform, or set `on_failure = \"dead-letter\"` to set such rows aside"));
         }
-        let (kind, detail) = first
-            .map(|(_, failure)| (failure.kind, failure.detail.clone()))
-            .unzip();
+        let (kind, detail) = first.map(|(_, failure)| (failure.kind, failure.detail.clone())).unzip();
         let detail = detail.unwrap_or_default();
-        self.failures.push(TransformFailure {
-            transform,
-            kind,
-            detail,
-            failed_calls: outcome.failed_calls,
-            rows,
-        });
+        self.failures.push(TransformFailure { transform, kind, detail, failed_calls: outcome.failed_calls, rows });
         Ok(())
     }
 
     /// The message of a row of the newest generation.
     fn message_of(&mut self, row: u32) -> u32 {
-        let origin = self
-            .frame
-            .origins(0)
-            .map_or(row, |origins| origins[row as usize]);
+        let origin = self.frame.origins(0).map_or(row, |origins| origins[row as usize]);
         self.decoded.messages[origin as usize]
     }
 
@@ -347,11 +304,7 @@ impl Batch<'_> {
         let alive = |row: &u32| rejected.binary_search(row).is_err();
         let generation = match outcome.keep {
             Keep::Gather(gather) => {
-                let alive_after = || {
-                    (0..gather.len() as u32)
-                        .filter(|row| alive(&gather[*row as usize]))
-                        .collect()
-                };
+                let alive_after = || (0..gather.len() as u32).filter(|row| alive(&gather[*row as usize])).collect();
                 let staying: Option<Vec<u32>> = (!rejected.is_empty()).then(alive_after);
                 self.frame.gather(gather);
                 let generation = self.frame.generation();
@@ -376,10 +329,7 @@ impl Batch<'_> {
                 None => self.frame.push(array, generation),
             }
         }
-        plan.drops
-            .iter()
-            .rev()
-            .for_each(|index| self.frame.remove(*index));
+        plan.drops.iter().rev().for_each(|index| self.frame.remove(*index));
         Ok(())
     }
 
@@ -396,10 +346,7 @@ impl Batch<'_> {
             let message = self.message_of(row);
             // Rows of one message stand together, so a message that was just rejected is the last one.
             if gathered
-                && self
-                    .rejected
-                    .last()
-                    .is_some_and(|other| other.transform == transform && other.message == message)
+                && self.rejected.last().is_some_and(|other| other.transform == transform && other.message == message)
             {
                 continue;
             }
@@ -407,19 +354,11 @@ impl Batch<'_> {
                 Why::Failure(failure) => (failure.kind.reason().to_owned(), failure.detail.clone()),
                 Why::Guest { reason, detail } => {
                     let reason = &plan.descriptor.reasons[usize::from(reason)];
-                    let detail = detail.map_or_else(
-                        || reason.message.clone(),
-                        |text| bounded(&text, MAX_DETAIL_BYTES),
-                    );
+                    let detail = detail.map_or_else(|| reason.message.clone(), |text| bounded(&text, MAX_DETAIL_BYTES));
                     (reason.code.clone(), detail)
                 }
             };
-            self.rejected.push(Rejected {
-                message,
-                transform,
-                reason,
-                detail,
-            });
+            self.rejected.push(Rejected { message, transform, reason, detail });
         }
         if gathered {
             leaving = self.siblings(&leaving);
@@ -430,28 +369,17 @@ impl Batch<'_> {
     /// All rows of the newest generation that come from the same messages as `rows`.
     fn siblings(&mut self, rows: &[u32]) -> Vec<u32> {
         let count = self.frame.rows() as u32;
-        let Some(origins) = self.frame.origins(0) else {
-            return rows.to_vec();
-        };
+        let Some(origins) = self.frame.origins(0) else { return rows.to_vec() };
         // Origins never decrease, so the rows of a message stand together, and so do those of `rows`.
         let mut origins_leaving: Vec<u32> = rows.iter().map(|row| origins[*row as usize]).collect();
         origins_leaving.dedup();
-        (0..count)
-            .filter(|row| {
-                origins_leaving
-                    .binary_search(&origins[*row as usize])
-                    .is_ok()
-            })
-            .collect()
+        (0..count).filter(|row| origins_leaving.binary_search(&origins[*row as usize]).is_ok()).collect()
     }
 
     fn finish(mut self, schema: SchemaRef) -> Result<ChainOutput> {
         let messages = match self.frame.origins(0) {
             None => self.decoded.messages.clone(),
-            Some(origins) => origins
-                .iter()
-                .map(|origin| self.decoded.messages[*origin as usize])
-                .collect(),
+            Some(origins) => origins.iter().map(|origin| self.decoded.messages[*origin as usize]).collect(),
         };
         let mut distinct = messages.len();
         if self.frame.gathered() {
@@ -460,77 +388,41 @@ impl Batch<'_> {
         let filtered = self.decoded.rows.num_rows() - distinct - self.rejected.len();
         self.rejected.sort_by_key(|rejected| rejected.message);
         let rows = self.frame.finish(schema)?;
-        Ok(ChainOutput {
-            rows,
-            messages,
-            rejected: self.rejected,
-            filtered: filtered as u64,
-            failures: self.failures,
-        })
+        Ok(ChainOutput { rows, messages, rejected: self.rejected, filtered: filtered as u64, failures: self.failures })
     }
 }
 
 /// What a transform does with no rows: it is not called.
 fn nothing(plan: &Plan) -> Outcome {
-    let empty = |(field, _): &(arrow::datatypes::FieldRef, _)| {
-        arrow::array::new_empty_array(field.data_type())
-    };
-    Outcome {
-        keep: Keep::All,
-        columns: plan.writes.iter().map(empty).collect(),
-        rejects: vec![],
-        failed_calls: 0,
-    }
+    let empty = |(field, _): &(arrow::datatypes::FieldRef, _)| arrow::array::new_empty_array(field.data_type());
+    Outcome { keep: Keep::All, columns: plan.writes.iter().map(empty).collect(), rejects: vec![], failed_calls: 0 }
 }
 
 /// One value of Kafka's metadata per decoded row.
 fn metadata_column(metadata: Metadata, decoded: &Decoded, source: &SourceBatch) -> ArrayRef {
-    let messages = || {
-        decoded
-            .messages
-            .iter()
-            .map(|index| source.messages.get(*index as usize))
-    };
+    let messages = || decoded.messages.iter().map(|index| source.messages.get(*index as usize));
     let rows = decoded.messages.len();
     match metadata {
         Metadata::Topic => {
             let topic: &str = &source.topic_partition.topic;
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                topic, rows,
-            )))
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, rows)))
         }
-        Metadata::Partition => Arc::new(Int32Array::from_value(
-            source.topic_partition.partition,
-            rows,
-        )),
-        Metadata::Offset => Arc::new(Int64Array::from_iter_values(
-            messages().map(|message| message.offset),
-        )),
+        Metadata::Partition => Arc::new(Int32Array::from_value(source.topic_partition.partition, rows)),
+        Metadata::Offset => Arc::new(Int64Array::from_iter_values(messages().map(|message| message.offset))),
         Metadata::Timestamp => {
-            let micros = |message: Message<'_>| {
-                message
-                    .timestamp_ms
-                    .and_then(|millis| millis.checked_mul(1000))
-            };
+            let micros = |message: Message<'_>| message.timestamp_ms.and_then(|millis| millis.checked_mul(1000));
             let array: TimestampMicrosecondArray = messages().map(micros).collect();
             Arc::new(array.with_timezone("UTC"))
         }
-        Metadata::Key => Arc::new(
-            messages()
-                .map(|message| message.key)
-                .collect::<BinaryArray>(),
-        ),
+        Metadata::Key => Arc::new(messages().map(|message| message.key).collect::<BinaryArray>()),
     }
 }
 
 fn read(path: &Path, name: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
-        Error::config(format!(
-            "transform `{name}`: the module {} cannot be read",
-            path.display()
-        ))
-        .because(error)
-        .hint("check `module`; `wasmill transform build` writes the file")
+        Error::config(format!("transform `{name}`: the module {} cannot be read", path.display()))
+            .because(error)
+            .hint("check `module`; `wasmill transform build` writes the file")
     })
 }
 
@@ -540,11 +432,7 @@ fn settings_digest(config: &TransformConfig) -> String {
     use sha2::{Digest, Sha256};
     let mut digest = Sha256::new();
     for (name, value) in &config.settings {
-        let value = if config.settings.is_secret(name) {
-            ""
-        } else {
-            value
-        };
+        let value = if config.settings.is_secret(name) { "" } else { value };
         for text in [name.as_str(), value] {
             digest.update((text.len() as u64).to_le_bytes());
             digest.update(text);

@@ -67,13 +67,7 @@ pub(crate) enum Metadata {
 }
 
 impl Metadata {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Topic,
-        Self::Partition,
-        Self::Offset,
-        Self::Timestamp,
-        Self::Key,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Topic, Self::Partition, Self::Offset, Self::Timestamp, Self::Key];
 
     /// The column's name in `reads`.
     fn name(self) -> &'static str {
@@ -91,10 +85,7 @@ impl Metadata {
             Self::Topic => (DataType::Utf8, false),
             Self::Partition => (DataType::Int32, false),
             Self::Offset => (DataType::Int64, false),
-            Self::Timestamp => (
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                true,
-            ),
+            Self::Timestamp => (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
             Self::Key => (DataType::Binary, true),
         };
         Field::new(self.name(), data_type, nullable)
@@ -137,32 +128,18 @@ pub(crate) struct GuestField {
 impl GuestField {
     fn new(field: &Field) -> Option<Self> {
         let format = format_of(field.data_type())?;
-        Some(Self {
-            name: field.name().clone(),
-            format,
-            nullable: field.is_nullable(),
-        })
+        Some(Self { name: field.name().clone(), format, nullable: field.is_nullable() })
     }
 
     pub(crate) fn as_param(&self) -> types::FieldParam<'_> {
-        types::FieldParam {
-            name: &self.name,
-            format: &self.format,
-            nullable: self.nullable,
-        }
+        types::FieldParam { name: &self.name, format: &self.format, nullable: self.nullable }
     }
 }
 
 /// The fields that `describe` sees: the stream's columns that can cross, then Kafka's metadata.
 pub(crate) fn input_fields(schema: &Schema) -> Vec<GuestField> {
     let metadata = Metadata::ALL.map(Metadata::field);
-    schema
-        .fields()
-        .iter()
-        .map(|field| &**field)
-        .chain(&metadata)
-        .filter_map(GuestField::new)
-        .collect()
+    schema.fields().iter().map(|field| &**field).chain(&metadata).filter_map(GuestField::new).collect()
 }
 
 /// Checks `described` against the columns that reach the transform; gives all its problems.
@@ -177,53 +154,30 @@ pub(crate) fn plan(described: types::Descriptor, input: &SchemaRef) -> Result<Pl
         return Err(problems);
     }
     let output = output(input, &writes, &drops);
-    let written = |field: types::FieldResult| Written {
-        name: field.name,
-        format: field.format,
-        nullable: field.nullable,
-    };
+    let written =
+        |field: types::FieldResult| Written { name: field.name, format: field.format, nullable: field.nullable };
     let descriptor = Descriptor {
         reads: described.reads,
         writes: described.writes.into_iter().map(written).collect(),
         drops: described.drops,
         reasons,
     };
-    Ok(Plan {
-        descriptor,
-        reads,
-        read_fields,
-        writes,
-        drops,
-        output,
-    })
+    Ok(Plan { descriptor, reads, read_fields, writes, drops, output })
 }
 
-fn reads(
-    names: &[String],
-    input: &Schema,
-    problems: &mut Vec<String>,
-) -> (Vec<ReadFrom>, Vec<GuestField>) {
+fn reads(names: &[String], input: &Schema, problems: &mut Vec<String>) -> (Vec<ReadFrom>, Vec<GuestField>) {
     bounded_list("reads", names, problems);
     let (mut from, mut fields) = (Vec::new(), Vec::new());
     for name in distinct("reads", names.iter().take(MAX_COLUMNS), problems) {
-        let metadata = Metadata::ALL
-            .into_iter()
-            .find(|metadata| metadata.name() == name);
+        let metadata = Metadata::ALL.into_iter().find(|metadata| metadata.name() == name);
         let found = match metadata {
-            Some(metadata) => GuestField::new(&metadata.field())
-                .map(|field| (ReadFrom::Metadata(metadata), field)),
+            Some(metadata) => GuestField::new(&metadata.field()).map(|field| (ReadFrom::Metadata(metadata), field)),
             None => match input.column_with_name(name) {
                 None => {
-                    problems.push(format!(
-                        "reads column `{}`, which does not reach it{}",
-                        harmless(name),
-                        near(input)
-                    ));
+                    problems.push(format!("reads column `{}`, which does not reach it{}", harmless(name), near(input)));
                     continue;
                 }
-                Some((index, field)) => {
-                    GuestField::new(field).map(|field| (ReadFrom::Column(index), field))
-                }
+                Some((index, field)) => GuestField::new(field).map(|field| (ReadFrom::Column(index), field)),
             },
         };
         match found {
@@ -231,33 +185,19 @@ fn reads(
                 from.push(place);
                 fields.push(field);
             }
-            None => problems.push(format!(
-                "reads column `{}`, whose type cannot cross to a transform",
-                harmless(name)
-            )),
+            None => problems.push(format!("reads column `{}`, whose type cannot cross to a transform", harmless(name))),
         }
     }
     (from, fields)
 }
 
-fn writes(
-    fields: &[types::FieldResult],
-    input: &Schema,
-    problems: &mut Vec<String>,
-) -> Vec<(FieldRef, Option<usize>)> {
+fn writes(fields: &[types::FieldResult], input: &Schema, problems: &mut Vec<String>) -> Vec<(FieldRef, Option<usize>)> {
     bounded_list("writes", fields, problems);
-    distinct(
-        "writes",
-        fields.iter().take(MAX_COLUMNS).map(|field| &field.name),
-        problems,
-    );
+    distinct("writes", fields.iter().take(MAX_COLUMNS).map(|field| &field.name), problems);
     let mut writes = Vec::new();
     for field in fields.iter().take(MAX_COLUMNS) {
         let name = harmless(&field.name);
-        if field.name.is_empty()
-            || field.name.len() > MAX_NAME_BYTES
-            || field.name.chars().any(char::is_control)
-        {
+        if field.name.is_empty() || field.name.len() > MAX_NAME_BYTES || field.name.chars().any(char::is_control) {
             problems
                 .push(format!("writes column `{name}`: a name has 1 to {MAX_NAME_BYTES} bytes, no control characters"));
         } else if field.name.starts_with('$') {
@@ -275,8 +215,7 @@ fn writes(
         // A column that keeps its type keeps it exactly: the same list may name its items otherwise.
         let data_type = match replaced {
             Some((_, old))
-                if format_of(old.data_type()).as_deref() == Some(&field.format)
-                    && old.data_type().is_nested() =>
+                if format_of(old.data_type()).as_deref() == Some(&field.format) && old.data_type().is_nested() =>
             {
                 old.data_type().clone()
             }
@@ -288,12 +227,7 @@ fn writes(
     writes
 }
 
-fn drops(
-    names: &[String],
-    writes: &[types::FieldResult],
-    input: &Schema,
-    problems: &mut Vec<String>,
-) -> Vec<usize> {
+fn drops(names: &[String], writes: &[types::FieldResult], input: &Schema, problems: &mut Vec<String>) -> Vec<usize> {
     bounded_list("drops", names, problems);
     let mut drops = Vec::new();
     for name in distinct("drops", names.iter().take(MAX_COLUMNS), problems) {
@@ -302,11 +236,7 @@ fn drops(
                 problems.push(format!("both writes and drops column `{}`", harmless(name)));
             }
             Some((index, _)) => drops.push(index),
-            None => problems.push(format!(
-                "drops column `{}`, which does not reach it{}",
-                harmless(name),
-                near(input)
-            )),
+            None => problems.push(format!("drops column `{}`, which does not reach it{}", harmless(name), near(input))),
         }
     }
     drops.sort_unstable();
@@ -315,26 +245,18 @@ fn drops(
 
 fn reasons(reasons: &[types::Reason], problems: &mut Vec<String>) -> Vec<Reason> {
     if reasons.len() > MAX_REASONS {
-        problems.push(format!(
-            "describes {} reasons; at most {MAX_REASONS} are allowed",
-            reasons.len()
-        ));
+        problems.push(format!("describes {} reasons; at most {MAX_REASONS} are allowed", reasons.len()));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let mut seen = HashSet::new();
     for reason in reasons.iter().take(MAX_REASONS) {
         let code = harmless(&reason.code);
-        if reason.code.is_empty()
-            || reason.code.len() > MAX_CODE_BYTES
-            || !reason.code.bytes().all(plain)
-        {
+        if reason.code.is_empty() || reason.code.len() > MAX_CODE_BYTES || !reason.code.bytes().all(plain) {
             problems.push(format!(
                 "describes reason `{code}`: a code has 1 to {MAX_CODE_BYTES} letters, digits, `-`, `_` and `.`"
             ));
         } else if reason.code.starts_with("transform-") {
-            problems.push(format!(
-                "describes reason `{code}`: codes that begin with `transform-` are reserved"
-            ));
+            problems.push(format!("describes reason `{code}`: codes that begin with `transform-` are reserved"));
         } else if !seen.insert(&reason.code) {
             problems.push(format!("describes reason `{code}` twice"));
         }
@@ -348,31 +270,15 @@ fn reasons(reasons: &[types::Reason], problems: &mut Vec<String>) -> Vec<Reason>
 
 /// The columns after a transform.
 fn output(input: &Schema, writes: &[(FieldRef, Option<usize>)], drops: &[usize]) -> SchemaRef {
-    let replaced = |index| {
-        writes
-            .iter()
-            .find(|(_, old)| *old == Some(index))
-            .map(|(field, _)| field)
-    };
-    let kept = input
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !drops.contains(index));
+    let replaced = |index| writes.iter().find(|(_, old)| *old == Some(index)).map(|(field, _)| field);
+    let kept = input.fields().iter().enumerate().filter(|(index, _)| !drops.contains(index));
     let kept = kept.map(|(index, field)| replaced(index).unwrap_or(field).clone());
-    let added = writes
-        .iter()
-        .filter(|(_, old)| old.is_none())
-        .map(|(field, _)| field.clone());
+    let added = writes.iter().filter(|(_, old)| old.is_none()).map(|(field, _)| field.clone());
     Arc::new(Schema::new(kept.chain(added).collect::<Vec<_>>()))
 }
 
 /// Names each name that occurs twice; gives each name once.
-fn distinct<'a>(
-    list: &str,
-    names: impl Iterator<Item = &'a String>,
-    problems: &mut Vec<String>,
-) -> Vec<&'a String> {
+fn distinct<'a>(list: &str, names: impl Iterator<Item = &'a String>, problems: &mut Vec<String>) -> Vec<&'a String> {
     let mut seen = HashSet::new();
     let mut once = Vec::new();
     for name in names {
@@ -387,20 +293,12 @@ fn distinct<'a>(
 
 fn bounded_list<T>(list: &str, items: &[T], problems: &mut Vec<String>) {
     if items.len() > MAX_COLUMNS {
-        problems.push(format!(
-            "{list} {} columns; at most {MAX_COLUMNS} are allowed",
-            items.len()
-        ));
+        problems.push(format!("{list} {} columns; at most {MAX_COLUMNS} are allowed", items.len()));
     }
 }
 
 /// What could have been meant.
 fn near(input: &Schema) -> String {
-    let names: Vec<_> = input
-        .fields()
-        .iter()
-        .take(40)
-        .map(|field| field.name().as_str())
-        .collect();
+    let names: Vec<_> = input.fields().iter().take(40).map(|field| field.name().as_str()).collect();
     format!(" (these do: {})", names.join(", "))
 }

@@ -56,14 +56,7 @@ impl TransformEngine {
             .map_err(|error| engine_failed(&error))?;
         tick(engine.weak())?;
         let cache = cache.and_then(CachedCode::open);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                linker,
-                cache,
-                compiled: Mutex::default(),
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { engine, linker, cache, compiled: Mutex::default() }) })
     }
 
     /// Checks and compiles a module: a component, or a core module that carries its component type.
@@ -72,49 +65,30 @@ impl TransformEngine {
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Module> {
         let file = ModuleFile::parse(bytes)?;
         let component = self.compile(&file)?;
-        let linked = self
-            .shared
-            .linker
-            .instantiate_pre(&component)
-            .and_then(TransformerPre::new);
+        let linked = self.shared.linker.instantiate_pre(&component).and_then(TransformerPre::new);
         let pre = linked.map_err(|error| {
-            Error::config(format!(
-                "the module does not fit wasmill's interface: {error:#}"
-            ))
-            .hint("build it against the transform.wit of this version of wasmill")
+            Error::config(format!("the module does not fit wasmill's interface: {error:#}"))
+                .hint("build it against the transform.wit of this version of wasmill")
         })?;
-        Ok(Module {
-            info: Arc::new(file.info),
-            pre,
-        })
+        Ok(Module { info: Arc::new(file.info), pre })
     }
 
     fn compile(&self, file: &ModuleFile) -> Result<Component> {
-        let Shared {
-            engine,
-            cache,
-            compiled,
-            ..
-        } = &*self.shared;
+        let Shared { engine, cache, compiled, .. } = &*self.shared;
         let key = self.cache_key(&file.component);
         let remember = |component: &Component| {
             let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
             compiled.insert(key.clone(), component.clone());
         };
-        if let Some(component) = compiled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-        {
+        if let Some(component) = compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(component.clone());
         }
         if let Some(component) = cache.as_ref().and_then(|cache| cache.load(engine, &key)) {
             remember(&component);
             return Ok(component);
         }
-        let component = Component::new(engine, &file.component).map_err(|error| {
-            Error::config(format!("the module is not valid WebAssembly: {error:#}"))
-        })?;
+        let component = Component::new(engine, &file.component)
+            .map_err(|error| Error::config(format!("the module is not valid WebAssembly: {error:#}")))?;
         if let Some(cache) = cache
             && let Ok(code) = component.serialize()
         {
@@ -127,25 +101,16 @@ impl TransformEngine {
     /// Names compiled code: which component it was, and by which compiler, for which target and settings.
     fn cache_key(&self, component: &[u8]) -> String {
         let mut compatibility = DigestHasher(Sha256::new());
-        self.shared
-            .engine
-            .precompile_compatibility_hash()
-            .hash(&mut compatibility);
+        self.shared.engine.precompile_compatibility_hash().hash(&mut compatibility);
         let compatibility = compatibility.0.finalize();
-        format!(
-            "{}-{}",
-            hex(&Sha256::digest(component)),
-            hex(&compatibility[..8])
-        )
+        format!("{}-{}", hex(&Sha256::digest(component)), hex(&compatibility[..8]))
     }
 }
 
 /// The number of ticks after which a call that may take `deadline` is stopped. One more than the quotient, because the
 /// first tick may come at once.
 pub(crate) fn ticks(deadline: Duration) -> u64 {
-    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos()))
-        .unwrap_or(u64::MAX / 2)
-        .saturating_add(1)
+    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).saturating_add(1)
 }
 
 /// Lower-case hexadecimal digits.
@@ -176,18 +141,12 @@ fn tick(engine: EngineWeak) -> Result<()> {
             thread::sleep(TICK);
         }
     };
-    let started = thread::Builder::new()
-        .name("wasmill-deadlines".to_owned())
-        .spawn(run);
-    started.map(drop).map_err(|error| {
-        Error::fatal("could not start the thread that keeps deadlines").because(error)
-    })
+    let started = thread::Builder::new().name("wasmill-deadlines".to_owned()).spawn(run);
+    started.map(drop).map_err(|error| Error::fatal("could not start the thread that keeps deadlines").because(error))
 }
 
 fn engine_failed(error: &wasmtime::Error) -> Error {
-    Error::fatal(format!(
-        "the WebAssembly engine could not be set up: {error:#}"
-    ))
+    Error::fatal(format!("the WebAssembly engine could not be set up: {error:#}"))
 }
 
 /// Feeds a `Hash` into SHA-256, so that the name of compiled code does not depend on a process's random hasher.

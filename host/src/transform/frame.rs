@@ -37,20 +37,14 @@ struct Step {
 
 /// How a column gets to the newest generation.
 enum Path {
-    Filter {
-        rows: Vec<u32>,
-        predicate: FilterPredicate,
-    },
+    Filter { rows: Vec<u32>, predicate: FilterPredicate },
     Take(UInt32Array),
 }
 
 impl Frame {
     /// Generation 0.
     pub(crate) fn new(rows: &RecordBatch) -> Self {
-        let column = |array: &ArrayRef| Column {
-            array: array.clone(),
-            generation: 0,
-        };
+        let column = |array: &ArrayRef| Column { array: array.clone(), generation: 0 };
         Self {
             columns: rows.columns().iter().map(column).collect(),
             steps: Vec::new(),
@@ -78,10 +72,7 @@ impl Frame {
     pub(crate) fn column(&mut self, index: usize) -> Result<ArrayRef> {
         let Column { array, generation } = self.columns[index].clone();
         let array = self.bring(array, generation)?;
-        self.columns[index] = Column {
-            array: array.clone(),
-            generation: self.generation(),
-        };
+        self.columns[index] = Column { array: array.clone(), generation: self.generation() };
         Ok(array)
     }
 
@@ -110,10 +101,7 @@ impl Frame {
 
     /// Begins a new generation of the given rows, in strictly increasing order.
     pub(crate) fn keep(&mut self, rows: Vec<u32>) {
-        self.step(Step {
-            rows,
-            gather: false,
-        });
+        self.step(Step { rows, gather: false });
     }
 
     /// Begins a new generation of the given rows, in an order that never decreases.
@@ -145,13 +133,10 @@ impl Frame {
 
     /// The newest generation as a batch.
     pub(crate) fn finish(mut self, schema: SchemaRef) -> Result<RecordBatch> {
-        let columns = (0..self.columns.len())
-            .map(|index| self.column(index))
-            .collect::<Result<Vec<_>>>()?;
+        let columns = (0..self.columns.len()).map(|index| self.column(index)).collect::<Result<Vec<_>>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.rows()));
-        RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| {
-            Error::fatal("the transforms' columns do not form a batch").because(error)
-        })
+        RecordBatch::try_new_with_options(schema, columns, &options)
+            .map_err(|error| Error::fatal("the transforms' columns do not form a batch").because(error))
     }
 
     fn path(&mut self, from: usize) -> &Path {
@@ -163,10 +148,7 @@ impl Frame {
 impl Path {
     /// All of `steps` in one, from a generation of `height` rows.
     fn new(steps: &[Step], height: usize) -> Self {
-        let mut rows = steps
-            .last()
-            .map(|step| step.rows.clone())
-            .unwrap_or_default();
+        let mut rows = steps.last().map(|step| step.rows.clone()).unwrap_or_default();
         for step in steps.iter().rev().skip(1) {
             for row in &mut rows {
                 *row = step.rows[*row as usize];
@@ -177,13 +159,9 @@ impl Path {
         }
         let mut mask = BooleanBufferBuilder::new(height);
         mask.append_n(height, false);
-        rows.iter()
-            .for_each(|row| mask.set_bit(*row as usize, true));
+        rows.iter().for_each(|row| mask.set_bit(*row as usize, true));
         let mask = BooleanArray::new(mask.finish(), None);
-        Self::Filter {
-            rows,
-            predicate: FilterBuilder::new(&mask).optimize().build(),
-        }
+        Self::Filter { rows, predicate: FilterBuilder::new(&mask).optimize().build() }
     }
 }
 
@@ -192,11 +170,8 @@ impl Path {
 pub(crate) fn gathered_bytes(array: &dyn Array, rows: &[u32]) -> usize {
     use arrow::array::AsArray;
     use arrow::datatypes::DataType;
-    let sum = |offsets: &[i32]| {
-        rows.iter()
-            .map(|row| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize)
-            .sum()
-    };
+    let sum =
+        |offsets: &[i32]| rows.iter().map(|row| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize).sum();
     match array.data_type() {
         DataType::Utf8 => sum(array.as_string::<i32>().value_offsets()),
         DataType::Binary => sum(array.as_binary::<i32>().value_offsets()),
@@ -222,31 +197,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(rows: i32) -> (Frame, SchemaRef) {
-        let schema = Schema::new(vec![
-            Field::new("number", DataType::Int32, false),
-            Field::new("text", DataType::Utf8, false),
-        ]);
+        let schema =
+            Schema::new(vec![Field::new("number", DataType::Int32, false), Field::new("text", DataType::Utf8, false)]);
         let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..rows));
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
-            (0..rows).map(|n| n.to_string()),
-        ));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| n.to_string())));
         let schema = Arc::new(schema);
-        (
-            Frame::new(&RecordBatch::try_new(schema.clone(), vec![numbers, texts]).unwrap()),
-            schema,
-        )
+        (Frame::new(&RecordBatch::try_new(schema.clone(), vec![numbers, texts]).unwrap()), schema)
     }
 
     /// Per step: which rows stay (taken modulo), whether each is doubled, and which column is read in between.
     fn steps() -> impl Strategy<Value = Vec<(Vec<bool>, bool, usize)>> {
-        prop::collection::vec(
-            (
-                prop::collection::vec(any::<bool>(), 1..20),
-                any::<bool>(),
-                0..3_usize,
-            ),
-            0..5,
-        )
+        prop::collection::vec((prop::collection::vec(any::<bool>(), 1..20), any::<bool>(), 0..3_usize), 0..5)
     }
 
     proptest! {

@@ -35,24 +35,14 @@ struct Allowance {
 impl GuestLog {
     /// The log of the transform called `transform` in the pipeline.
     pub(crate) fn new(transform: Arc<str>) -> Self {
-        let allowance = Allowance {
-            left: BURST,
-            refilled: Instant::now(),
-            suppressed: 0,
-        };
-        Self {
-            transform,
-            allowance: Arc::new(Mutex::new(allowance)),
-        }
+        let allowance = Allowance { left: BURST, refilled: Instant::now(), suppressed: 0 };
+        Self { transform, allowance: Arc::new(Mutex::new(allowance)) }
     }
 
     /// Writes one line, which was made harmless by [`harmless`].
     pub(crate) fn write(&self, level: Level, line: &str) {
         let suppressed = {
-            let mut allowance = self
-                .allowance
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
             match allowance.take(Instant::now()) {
                 Some(suppressed) => suppressed,
                 None => return,
@@ -77,10 +67,7 @@ impl Allowance {
     fn take(&mut self, now: Instant) -> Option<u64> {
         let refills = now.saturating_duration_since(self.refilled).as_millis() / REFILL.as_millis();
         if refills > 0 {
-            self.left = self
-                .left
-                .saturating_add(u32::try_from(refills).unwrap_or(BURST))
-                .min(BURST);
+            self.left = self.left.saturating_add(u32::try_from(refills).unwrap_or(BURST)).min(BURST);
             self.refilled = now;
         }
         match self.left.checked_sub(1) {
@@ -133,9 +120,7 @@ pub(crate) fn bounded(text: &str, limit: usize) -> String {
 
 /// The same for texts of several lines: their ends stay.
 pub(crate) fn paragraph(text: &str, limit: usize) -> String {
-    cut_and_escaped(text, limit, |character| {
-        character.is_control() && character != '\n'
-    })
+    cut_and_escaped(text, limit, |character| character.is_control() && character != '\n')
 }
 
 fn cut_and_escaped(text: &str, limit: usize, escape: impl Fn(char) -> bool) -> String {
@@ -162,24 +147,14 @@ mod tests {
     fn control_characters_and_length_are_bounded() {
         assert_eq!(harmless("a\nb\u{1b}[2Jc"), "a\\nb\\u{1b}[2Jc");
         let long = harmless(&"ä".repeat(4000));
-        assert!(
-            long.ends_with('…') && long.len() <= MAX_LINE_BYTES + '…'.len_utf8(),
-            "{}",
-            long.len()
-        );
+        assert!(long.ends_with('…') && long.len() <= MAX_LINE_BYTES + '…'.len_utf8(), "{}", long.len());
     }
 
     #[test]
     fn a_burst_is_allowed_then_lines_are_counted_instead() {
         let start = Instant::now();
-        let mut allowance = Allowance {
-            left: BURST,
-            refilled: start,
-            suppressed: 0,
-        };
-        let allowed = (0..BURST + 7)
-            .filter(|_| allowance.take(start).is_some())
-            .count();
+        let mut allowance = Allowance { left: BURST, refilled: start, suppressed: 0 };
+        let allowed = (0..BURST + 7).filter(|_| allowance.take(start).is_some()).count();
         assert_eq!(allowed, BURST as usize);
         assert_eq!(allowance.take(start + REFILL), Some(7));
         assert_eq!(allowance.take(start + REFILL), None);

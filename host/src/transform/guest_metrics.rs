@@ -13,10 +13,8 @@ const MAX_NAMES: usize = 64;
 /// The longest name.
 const MAX_NAME_BYTES: usize = 100;
 /// Upper bounds of a histogram's buckets; one more bucket takes what is above.
-const BOUNDS: [f64; 19] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
-    100.0, 1e3, 1e4, 1e6,
-];
+const BOUNDS: [f64; 19] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 1e3, 1e4, 1e6];
 
 /// The metrics of one transform.
 #[derive(Debug, Default)]
@@ -67,36 +65,20 @@ pub enum MetricValue {
 impl GuestMetrics {
     /// The counter `name`, new or as it was. `None`: the name is not valid, names another kind, or is one too many.
     pub(crate) fn counter(&self, name: &str) -> Option<Metric> {
-        self.register(
-            name,
-            || Metric::Counter(Arc::default()),
-            |metric| matches!(metric, Metric::Counter(_)),
-        )
+        self.register(name, || Metric::Counter(Arc::default()), |metric| matches!(metric, Metric::Counter(_)))
     }
 
     /// The histogram `name`; otherwise like [`GuestMetrics::counter`].
     pub(crate) fn histogram(&self, name: &str) -> Option<Metric> {
-        self.register(
-            name,
-            || Metric::Histogram(Arc::default()),
-            |metric| matches!(metric, Metric::Histogram(_)),
-        )
+        self.register(name, || Metric::Histogram(Arc::default()), |metric| matches!(metric, Metric::Histogram(_)))
     }
 
-    fn register(
-        &self,
-        name: &str,
-        new: impl Fn() -> Metric,
-        same: impl Fn(&Metric) -> bool,
-    ) -> Option<Metric> {
+    fn register(&self, name: &str, new: impl Fn() -> Metric, same: impl Fn(&Metric) -> bool) -> Option<Metric> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(plain) {
             return None;
         }
-        let mut registered = self
-            .registered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, metric)) = registered.iter().find(|(known, _)| known == name) {
             return same(metric).then(|| metric.clone());
         }
@@ -110,16 +92,10 @@ impl GuestMetrics {
 
     /// All metrics, in the order of their registration.
     pub(crate) fn snapshot(&self, transform: &str) -> Vec<MetricSnapshot> {
-        let registered = self
-            .registered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         let value = |metric: &Metric| match metric {
             Metric::Counter(count) => MetricValue::Counter(count.load(Ordering::Relaxed)),
-            Metric::Histogram(histogram) => histogram
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .value(),
+            Metric::Histogram(histogram) => histogram.lock().unwrap_or_else(PoisonError::into_inner).value(),
         };
         let snapshot = |(name, metric): &(String, Metric)| MetricSnapshot {
             transform: transform.to_owned(),
@@ -154,10 +130,7 @@ impl Metric {
 impl Histogram {
     fn value(&self) -> MetricValue {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-        MetricValue::Histogram {
-            buckets: bounds.zip(self.buckets).collect(),
-            sum: self.sum,
-        }
+        MetricValue::Histogram { buckets: bounds.zip(self.buckets).collect(), sum: self.sum }
     }
 }
 
@@ -172,9 +145,7 @@ mod tests {
         metrics.counter("plays").unwrap().add(3);
         assert!(metrics.histogram("plays").is_none(), "a name has one kind");
         assert!(metrics.counter("user 17").is_none() && metrics.counter("").is_none());
-        let registered = (0..1000)
-            .filter(|n| metrics.counter(&format!("n{n}")).is_some())
-            .count();
+        let registered = (0..1000).filter(|n| metrics.counter(&format!("n{n}")).is_some()).count();
         assert_eq!(registered, MAX_NAMES - 1);
         assert_eq!(metrics.snapshot("t")[0].value, MetricValue::Counter(5));
     }
@@ -182,19 +153,10 @@ mod tests {
     #[test]
     fn values_fall_into_the_bucket_whose_bound_they_reach() {
         let metrics = GuestMetrics::default();
-        metrics
-            .histogram("seconds")
-            .unwrap()
-            .observe(&[1.0, 1.1, 1e9, f64::NAN]);
+        metrics.histogram("seconds").unwrap().observe(&[1.0, 1.1, 1e9, f64::NAN]);
         let snapshot = metrics.snapshot("t");
-        let MetricValue::Histogram { buckets, sum } = &snapshot[0].value else {
-            panic!("{snapshot:?}")
-        };
-        let filled: Vec<_> = buckets
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .copied()
-            .collect();
+        let MetricValue::Histogram { buckets, sum } = &snapshot[0].value else { panic!("{snapshot:?}") };
+        let filled: Vec<_> = buckets.iter().filter(|(_, count)| *count > 0).copied().collect();
         assert_eq!(filled, [(1.0, 1), (2.5, 1), (f64::INFINITY, 1)]);
         assert_eq!(*sum, 1.0 + 1.1 + 1e9);
     }

@@ -36,13 +36,7 @@ impl HostState {
     /// The state of a new instance.
     pub(crate) fn new(memory_bytes: usize, log: GuestLog, metrics: Arc<GuestMetrics>) -> Self {
         let memory = MemoryLimit { left: memory_bytes };
-        Self {
-            memory,
-            last_lines: LastLines::default(),
-            log,
-            metrics,
-            handles: Vec::new(),
-        }
+        Self { memory, last_lines: LastLines::default(), log, metrics, handles: Vec::new() }
     }
 
     /// A handle for `metric`; one that counts nothing when there are too many.
@@ -67,23 +61,13 @@ pub(crate) struct MemoryLimit {
 }
 
 impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let left = self.left.checked_sub(desired.saturating_sub(current));
         self.left = left.unwrap_or(self.left);
         Ok(left.is_some())
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 
@@ -156,10 +140,7 @@ impl lookup::Host for HostState {}
 /// No pipeline grants a table yet, so `open` refuses every name, and a guest never holds a table to call the rest on.
 impl lookup::HostTable for HostState {
     fn open(&mut self, name: String) -> Result<Resource<lookup::Table>, String> {
-        Err(format!(
-            "the table {:?} was not granted to this transform",
-            harmless(&name)
-        ))
+        Err(format!("the table {:?} was not granted to this transform", harmless(&name)))
     }
 
     fn fields(&mut self, _table: Resource<lookup::Table>) -> Vec<types::FieldResult> {

@@ -59,10 +59,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure explained by `text`, which may come from the guest.
     pub(crate) fn new(kind: FailureKind, text: &str) -> Self {
-        Self {
-            kind,
-            detail: paragraph(text, MAX_DETAIL_BYTES),
-        }
+        Self { kind, detail: paragraph(text, MAX_DETAIL_BYTES) }
     }
 }
 
@@ -79,11 +76,7 @@ pub(crate) struct Blueprint {
 impl Blueprint {
     /// A new instance, on which `start` was not called yet.
     pub(crate) fn instantiate(&self) -> Result<TransformInstance, Failure> {
-        let state = HostState::new(
-            self.limits.memory_bytes,
-            self.log.clone(),
-            self.metrics.clone(),
-        );
+        let state = HostState::new(self.limits.memory_bytes, self.log.clone(), self.metrics.clone());
         let mut store = Store::new(self.module.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.output_bytes);
@@ -93,21 +86,14 @@ impl Blueprint {
         match self.module.pre.instantiate(&mut store) {
             Ok(transformer) => {
                 let guest = transformer.wasmill_transform_transform().clone();
-                Ok(TransformInstance {
-                    store,
-                    guest,
-                    deadline,
-                })
+                Ok(TransformInstance { store, guest, deadline })
             }
             Err(error) => Err(explain(&error, &store)),
         }
     }
 
     /// A new instance, ready to process.
-    pub(crate) fn start(
-        &self,
-        reads: &[types::FieldParam<'_>],
-    ) -> Result<TransformInstance, Failure> {
+    pub(crate) fn start(&self, reads: &[types::FieldParam<'_>]) -> Result<TransformInstance, Failure> {
         let mut instance = self.instantiate()?;
         instance.start(&self.settings(), reads)?;
         Ok(instance)
@@ -115,10 +101,7 @@ impl Blueprint {
 
     /// The settings as the calls take them.
     pub(crate) fn settings(&self) -> Vec<(&str, &str)> {
-        self.settings
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect()
+        self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }
 }
 
@@ -139,11 +122,7 @@ impl TransformInstance {
         self.call(|guest, store| guest.call_describe(store, settings, input))
     }
 
-    fn start(
-        &mut self,
-        settings: &[(&str, &str)],
-        reads: &[types::FieldParam<'_>],
-    ) -> Result<(), Failure> {
+    fn start(&mut self, settings: &[(&str, &str)], reads: &[types::FieldParam<'_>]) -> Result<(), Failure> {
         self.call(|guest, store| guest.call_start(store, settings, reads))
     }
 
@@ -160,10 +139,9 @@ impl TransformInstance {
         self.store.set_epoch_deadline(self.deadline);
         match call(&self.guest, &mut self.store) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(text)) => Err(Failure::new(
-                FailureKind::Failed,
-                &with_log(paragraph(&text, MAX_DETAIL_BYTES), &self.store),
-            )),
+            Ok(Err(text)) => {
+                Err(Failure::new(FailureKind::Failed, &with_log(paragraph(&text, MAX_DETAIL_BYTES), &self.store)))
+            }
             Err(error) => Err(explain(&error, &self.store)),
         }
     }

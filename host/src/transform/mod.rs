@@ -29,9 +29,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{
-    ChainInstance, ChainOutput, LinkedTransform, Rejected, TransformChain, TransformFailure,
-};
+pub use chain::{ChainInstance, ChainOutput, LinkedTransform, Rejected, TransformChain, TransformFailure};
 pub use descriptor::{Descriptor, Reason};
 pub use engine::TransformEngine;
 pub use guest_metrics::{MetricSnapshot, MetricValue};

@@ -119,21 +119,14 @@ struct Outline {
 impl Outline {
     fn read(bytes: &[u8]) -> Result<Self> {
         if !bytes.starts_with(b"\0asm") {
-            return Err(Error::config(
-                "the file is not a WebAssembly module (it does not begin with \\0asm)",
-            )
-            .hint("give the .wasm file that `wasmill transform build` writes"));
+            return Err(Error::config("the file is not a WebAssembly module (it does not begin with \\0asm)")
+                .hint("give the .wasm file that `wasmill transform build` writes"));
         }
         let broken = |error: &dyn std::fmt::Display| {
-            Error::config(format!("the module is damaged or cut short: {error}"))
-                .hint("build or copy it again")
+            Error::config(format!("the module is damaged or cut short: {error}")).hint("build or copy it again")
         };
-        let mut outline = Self {
-            kind: ModuleKind::CoreModule,
-            signature: Signature::default(),
-            core_imports: vec![],
-            typed: false,
-        };
+        let mut outline =
+            Self { kind: ModuleKind::CoreModule, signature: Signature::default(), core_imports: vec![], typed: false };
         let mut depth = 0_usize;
         let mut signed = false;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -154,12 +147,9 @@ impl Outline {
                     }
                 }
                 Payload::CustomSection(section) if section.name() == "wasmill" && !signed => {
-                    outline.signature =
-                        serde_json::from_slice(section.data()).map_err(|error| {
-                            Error::config(format!(
-                                "the module's custom section `wasmill` is not valid: {error}"
-                            ))
-                        })?;
+                    outline.signature = serde_json::from_slice(section.data()).map_err(|error| {
+                        Error::config(format!("the module's custom section `wasmill` is not valid: {error}"))
+                    })?;
                     signed = true;
                 }
                 Payload::CustomSection(section) if section.name().starts_with("component-type") => {
@@ -174,33 +164,16 @@ impl Outline {
 
 /// Makes a component of a core module.
 fn componentize(module: &[u8], outline: &Outline) -> Result<Vec<u8>> {
-    let foreign: Vec<_> = outline
-        .core_imports
-        .iter()
-        .filter(|module| module.starts_with("wasi"))
-        .cloned()
-        .collect();
+    let foreign: Vec<_> = outline.core_imports.iter().filter(|module| module.starts_with("wasi")).cloned().collect();
     if !foreign.is_empty() {
         return Err(foreign_imports(&foreign));
     }
     if !outline.typed {
-        return Err(
-            Error::config("the module is plain WebAssembly without a component type").hint(
-                "build it with the wasmill SDK or with wit-bindgen against wit/transform.wit",
-            ),
-        );
+        return Err(Error::config("the module is plain WebAssembly without a component type")
+            .hint("build it with the wasmill SDK or with wit-bindgen against wit/transform.wit"));
     }
-    let encode = || {
-        ComponentEncoder::default()
-            .validate(true)
-            .module(module)?
-            .encode()
-    };
-    encode().map_err(|error| {
-        Error::config(format!(
-            "the module cannot be made into a component: {error:#}"
-        ))
-    })
+    let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
+    encode().map_err(|error| Error::config(format!("the module cannot be made into a component: {error:#}")))
 }
 
 /// The component's imports and exports by name; refuses imports that nobody here grants.
@@ -208,9 +181,7 @@ fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
     let decoded = wit_component::decode(component)
         .map_err(|error| Error::config(format!("the component cannot be read: {error:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(Error::config(
-            "the file is a WIT package, not a component that can run",
-        ));
+        return Err(Error::config("the file is a WIT package, not a component that can run"));
     };
     let world = &resolve.worlds[world];
     let mut imports = Vec::new();
@@ -219,32 +190,18 @@ fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
         let name = resolve.name_world_key(key);
         let granted = match (key, item) {
             (WorldKey::Interface(id), _) => {
-                GRANTED
-                    .iter()
-                    .any(|granted| our_interface(&name, granted).is_some())
-                    || only_types(&resolve, *id)
+                GRANTED.iter().any(|granted| our_interface(&name, granted).is_some()) || only_types(&resolve, *id)
             }
             (_, WorldItem::Interface { id, .. }) => only_types(&resolve, *id),
             (_, WorldItem::Type { .. }) => true,
             (_, WorldItem::Function(_)) => false,
         };
-        if granted {
-            imports.push(name)
-        } else {
-            foreign.push(name)
-        }
+        if granted { imports.push(name) } else { foreign.push(name) }
     }
     if !foreign.is_empty() {
         return Err(foreign_imports(&foreign));
     }
-    Ok((
-        imports,
-        world
-            .exports
-            .keys()
-            .map(|key| resolve.name_world_key(key))
-            .collect(),
-    ))
+    Ok((imports, world.exports.keys().map(|key| resolve.name_world_key(key)).collect()))
 }
 
 /// Importing types alone grants nothing. A resource brings functions with it.
@@ -256,29 +213,14 @@ fn only_types(resolve: &Resolve, id: InterfaceId) -> bool {
 
 /// The version in `name`, when it names `interface` of our package.
 fn our_interface<'a>(name: &'a str, interface: &str) -> Option<&'a str> {
-    let rest = name
-        .strip_prefix(PACKAGE)?
-        .strip_prefix('/')?
-        .strip_prefix(interface)?;
-    if rest.is_empty() {
-        Some("")
-    } else {
-        rest.strip_prefix('@')
-    }
+    let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?.strip_prefix(interface)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('@') }
 }
 
 fn foreign_imports(names: &[String]) -> Error {
-    Error::config(format!(
-        "the module imports what wasmill does not grant: {}",
-        listed(names)
-    ))
-    .hint(BUILD_HINT)
+    Error::config(format!("the module imports what wasmill does not grant: {}", listed(names))).hint(BUILD_HINT)
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }

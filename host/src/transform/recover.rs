@@ -73,12 +73,7 @@ struct Piece {
 impl Runner {
     /// Starts the first instance.
     pub(crate) fn new(name: Arc<str>, blueprint: Blueprint, plan: Arc<Plan>) -> Result<Self> {
-        let mut runner = Self {
-            name,
-            blueprint,
-            plan,
-            instance: None,
-        };
+        let mut runner = Self { name, blueprint, plan, instance: None };
         runner.instance = Some(runner.fresh()?);
         Ok(runner)
     }
@@ -100,28 +95,16 @@ impl Runner {
         let mut failed_calls = 1;
         // Ranges still to be tried, the first on top; each is known to be part of one that failed.
         let middle = rows / 2;
-        let mut open = if rows > 1 {
-            vec![(middle, rows), (0, middle)]
-        } else {
-            vec![(0, rows)]
-        };
+        let mut open = if rows > 1 { vec![(middle, rows), (0, middle)] } else { vec![(0, rows)] };
         let mut last = Arc::new(first);
         while let Some((start, end)) = open.pop() {
             if started.elapsed() > allowed {
-                pieces.push(Piece {
-                    start,
-                    end,
-                    result: Err(last.clone()),
-                });
+                pieces.push(Piece { start, end, result: Err(last.clone()) });
                 continue;
             }
             let failure = match self.call(columns, start, end)? {
                 Ok(outcome) => {
-                    pieces.push(Piece {
-                        start,
-                        end,
-                        result: Ok(outcome),
-                    });
+                    pieces.push(Piece { start, end, result: Ok(outcome) });
                     continue;
                 }
                 Err(failure) => Arc::new(failure),
@@ -129,11 +112,7 @@ impl Runner {
             failed_calls += 1;
             last = failure.clone();
             if end - start <= 1 {
-                pieces.push(Piece {
-                    start,
-                    end,
-                    result: Err(failure),
-                });
+                pieces.push(Piece { start, end, result: Err(failure) });
             } else {
                 let middle = start + (end - start) / 2;
                 open.extend([(middle, end), (start, middle)]);
@@ -145,35 +124,21 @@ impl Runner {
     }
 
     /// One call for rows `start..end`. After a failure the instance is gone.
-    fn call(
-        &mut self,
-        columns: &[ArrayRef],
-        start: usize,
-        end: usize,
-    ) -> Result<Result<Outcome, Failure>> {
+    fn call(&mut self, columns: &[ArrayRef], start: usize, end: usize) -> Result<Result<Outcome, Failure>> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => self.fresh()?,
         };
         let rows = end - start;
         let whole = |array: &ArrayRef| start == 0 && rows == array.len();
-        let input = |array| {
-            if whole(array) {
-                InputColumn::new(array)
-            } else {
-                InputColumn::new(&array.slice(start, rows))
-            }
-        };
+        let input =
+            |array| if whole(array) { InputColumn::new(array) } else { InputColumn::new(&array.slice(start, rows)) };
         let input = columns.iter().map(input).collect::<Result<Vec<_>>>()?;
         let params: Vec<_> = input.iter().map(InputColumn::as_param).collect();
         // A batch of the pipeline has a few thousand rows.
-        let batch = types::Batch {
-            rows: rows as u32,
-            columns: &params,
-        };
+        let batch = types::Batch { rows: rows as u32, columns: &params };
         let result = instance.process(batch).and_then(|output| {
-            self.checked(output, columns, start, rows)
-                .map_err(|text| Failure::new(FailureKind::BadOutput, &text))
+            self.checked(output, columns, start, rows).map_err(|text| Failure::new(FailureKind::BadOutput, &text))
         });
         if result.is_ok() {
             self.instance = Some(instance);
@@ -182,18 +147,10 @@ impl Runner {
     }
 
     fn fresh(&self) -> Result<TransformInstance> {
-        let fields: Vec<_> = self
-            .plan
-            .read_fields
-            .iter()
-            .map(|field| field.as_param())
-            .collect();
-        self.blueprint.start(&fields).map_err(|failure| {
-            Error::guest(format!(
-                "transform `{}` could not start: {}",
-                self.name, failure.detail
-            ))
-        })
+        let fields: Vec<_> = self.plan.read_fields.iter().map(|field| field.as_param()).collect();
+        self.blueprint
+            .start(&fields)
+            .map_err(|failure| Error::guest(format!("transform `{}` could not start: {}", self.name, failure.detail)))
     }
 
     /// Everything that a guest hands back, checked; says what is wrong.
@@ -207,19 +164,13 @@ impl Runner {
         let limit = self.blueprint.limits.output_bytes;
         let max_rows = GATHER_ROWS.max(rows.saturating_mul(GATHER_FACTOR));
         let keep = selection::keep(output.keep, rows, max_rows)?;
-        let (rejects, details) =
-            selection::rejects(output.rejects, rows, self.plan.descriptor.reasons.len())?;
+        let (rejects, details) = selection::rejects(output.rejects, rows, self.plan.descriptor.reasons.len())?;
         let height = match &keep {
             Keep::Gather(gather) => {
                 let moved: Vec<u32> = gather.iter().map(|row| row + start as u32).collect();
-                let bytes = columns
-                    .iter()
-                    .map(|array| gathered_bytes(array, &moved))
-                    .fold(0, usize::saturating_add);
+                let bytes = columns.iter().map(|array| gathered_bytes(array, &moved)).fold(0, usize::saturating_add);
                 if bytes > limit {
-                    return Err(format!(
-                        "gather: the rows read grow to {bytes} bytes; at most {limit} are allowed"
-                    ));
+                    return Err(format!("gather: the rows read grow to {bytes} bytes; at most {limit} are allowed"));
                 }
                 gather.len()
             }
@@ -227,11 +178,7 @@ impl Runner {
         };
         let fields = &self.plan.writes;
         if output.columns.len() != fields.len() {
-            return Err(format!(
-                "{} columns, and the transform writes {}",
-                output.columns.len(),
-                fields.len()
-            ));
+            return Err(format!("{} columns, and the transform writes {}", output.columns.len(), fields.len()));
         }
         let mut written = Vec::with_capacity(fields.len());
         for ((field, _), column) in fields.iter().zip(output.columns) {
@@ -242,41 +189,20 @@ impl Runner {
                 && array.null_count() > 0
                 && let Some(row) = output::first_null(&array, stays(&keep, &rejects, rows))
             {
-                return Err(format!(
-                    "column `{name}`: null in row {row}, and it was described as never null"
-                ));
+                return Err(format!("column `{name}`: null in row {row}, and it was described as never null"));
             }
             written.push(array);
         }
-        let rejects = rejects
-            .iter()
-            .enumerate()
-            .map(|(index, reject)| RejectedRow {
-                row: reject.row,
-                why: Why::Guest {
-                    reason: reject.reason,
-                    detail: text(details.as_ref(), index),
-                },
-            });
-        Ok(Outcome {
-            keep,
-            columns: written,
-            rejects: rejects.collect(),
-            failed_calls: 0,
-        })
+        let rejects = rejects.iter().enumerate().map(|(index, reject)| RejectedRow {
+            row: reject.row,
+            why: Why::Guest { reason: reject.reason, detail: text(details.as_ref(), index) },
+        });
+        Ok(Outcome { keep, columns: written, rejects: rejects.collect(), failed_calls: 0 })
     }
 
     /// The pieces of a batch, in order, as one.
     fn merge(&self, pieces: Vec<Piece>) -> Result<Outcome> {
-        let is_gather = |piece: &Piece| {
-            matches!(
-                &piece.result,
-                Ok(Outcome {
-                    keep: Keep::Gather(_),
-                    ..
-                })
-            )
-        };
+        let is_gather = |piece: &Piece| matches!(&piece.result, Ok(Outcome { keep: Keep::Gather(_), .. }));
         let gather = pieces.iter().any(is_gather);
         let mut kept = Vec::new();
         let mut rejects = Vec::new();
@@ -286,10 +212,7 @@ impl Runner {
             match result {
                 Ok(outcome) => {
                     let rejected = outcome.rejects.into_iter();
-                    rejects.extend(rejected.map(|reject| RejectedRow {
-                        row: moved(reject.row),
-                        ..reject
-                    }));
+                    rejects.extend(rejected.map(|reject| RejectedRow { row: moved(reject.row), ..reject }));
                     // A piece without a gather has one value per row, also for rows that it drops.
                     match outcome.keep {
                         Keep::All => kept.extend(start as u32..end as u32),
@@ -298,25 +221,16 @@ impl Runner {
                             let indices = arrow::array::UInt32Array::from(rows.clone());
                             kept.extend(rows.into_iter().map(moved));
                             for (all, array) in columns.iter_mut().zip(&outcome.columns) {
-                                all.push(
-                                    arrow::compute::take(array, &indices, None)
-                                        .map_err(merge_failed)?,
-                                );
+                                all.push(arrow::compute::take(array, &indices, None).map_err(merge_failed)?);
                             }
                             continue;
                         }
                         Keep::Gather(rows) => kept.extend(rows.into_iter().map(moved)),
                     }
-                    columns
-                        .iter_mut()
-                        .zip(outcome.columns)
-                        .for_each(|(all, array)| all.push(array));
+                    columns.iter_mut().zip(outcome.columns).for_each(|(all, array)| all.push(array));
                 }
                 Err(failure) => {
-                    let reject = |row| RejectedRow {
-                        row,
-                        why: Why::Failure(failure.clone()),
-                    };
+                    let reject = |row| RejectedRow { row, why: Why::Failure(failure.clone()) };
                     rejects.extend((start as u32..end as u32).map(reject));
                     if !gather {
                         kept.extend(start as u32..end as u32);
@@ -334,24 +248,9 @@ impl Runner {
             }
             concat(&arrays).map_err(merge_failed)
         };
-        let columns = self
-            .plan
-            .writes
-            .iter()
-            .zip(columns)
-            .map(join)
-            .collect::<Result<_>>()?;
-        let keep = if gather {
-            Keep::Gather(kept)
-        } else {
-            Keep::Rows(kept)
-        };
-        Ok(Outcome {
-            keep,
-            columns,
-            rejects,
-            failed_calls: 0,
-        })
+        let columns = self.plan.writes.iter().zip(columns).map(join).collect::<Result<_>>()?;
+        let keep = if gather { Keep::Gather(kept) } else { Keep::Rows(kept) };
+        Ok(Outcome { keep, columns, rejects, failed_calls: 0 })
     }
 }
 
@@ -361,9 +260,7 @@ fn stays<'a>(keep: &'a Keep, rejects: &'a [Reject], rows: usize) -> impl Fn(usiz
     if let Keep::Rows(kept) = keep {
         kept.iter().for_each(|row| alive[*row as usize] = true);
     }
-    rejects
-        .iter()
-        .for_each(|reject| alive[reject.row as usize] = false);
+    rejects.iter().for_each(|reject| alive[reject.row as usize] = false);
     move |row| match keep {
         Keep::Gather(gather) => alive[gather[row] as usize],
         _ => alive[row],
@@ -372,10 +269,7 @@ fn stays<'a>(keep: &'a Keep, rejects: &'a [Reject], rows: usize) -> impl Fn(usiz
 
 /// A guest's text for its rejected row `index`; an empty one says nothing.
 fn text(details: Option<&StringArray>, index: usize) -> Option<String> {
-    details
-        .map(|details| details.value(index))
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
+    details.map(|details| details.value(index)).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn merge_failed(error: arrow::error::ArrowError) -> Error {

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use wasmill::error::Result;
 use wasmill::source::{
-    Message, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent,
-    TopicPartition, Wake,
+    Message, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
 };
 
 use super::disk::MessageId;
@@ -40,7 +39,7 @@ struct State {
 }
 
 /// The broker that all hosts of a world share.
-pub(super) struct Broker {
+pub struct Broker {
     simulator: Arc<Simulator>,
     state: Mutex<State>,
 }
@@ -50,19 +49,13 @@ fn named(partition: i32) -> TopicPartition {
 }
 
 impl Broker {
-    pub(super) fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
+    pub fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
         let logs = (0..topic_partitions).map(|_| Log::default()).collect();
-        Arc::new(Self {
-            simulator: Arc::clone(simulator),
-            state: Mutex::new(State {
-                logs,
-                ..State::default()
-            }),
-        })
+        Arc::new(Self { simulator: Arc::clone(simulator), state: Mutex::new(State { logs, ..State::default() }) })
     }
 
     /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps.
-    pub(super) fn produce(&self, most: u64) {
+    pub fn produce(&self, most: u64) {
         let mut state = self.state.lock().unwrap();
         for (partition, log) in state.logs.iter_mut().enumerate() {
             for _ in 0..self.simulator.draw(most + 1) {
@@ -74,13 +67,7 @@ impl Broker {
                 let payload = match self.simulator.draw(12) {
                     0 => None,
                     1 => Some(b"{\"id\": broken".to_vec()),
-                    _ => Some(
-                        format!(
-                            "{{\"id\":{id},\"ts\":{}}}",
-                            1_600_000_000_000 + hour * 3_600_000
-                        )
-                        .into_bytes(),
-                    ),
+                    _ => Some(format!("{{\"id\":{id},\"ts\":{}}}", 1_600_000_000_000 + hour * 3_600_000).into_bytes()),
                 };
                 log.messages.push((log.next, payload));
                 log.next += 1;
@@ -89,28 +76,21 @@ impl Broker {
     }
 
     /// Every message that was produced.
-    pub(super) fn produced(&self) -> Vec<MessageId> {
+    pub fn produced(&self) -> Vec<MessageId> {
         let state = self.state.lock().unwrap();
         let of = |(partition, log): (usize, &Log)| -> Vec<MessageId> {
-            log.messages
-                .iter()
-                .map(|(offset, _)| (partition as i32, *offset))
-                .collect()
+            log.messages.iter().map(|(offset, _)| (partition as i32, *offset)).collect()
         };
         state.logs.iter().enumerate().flat_map(of).collect()
     }
 
-    pub(super) fn join(&self, host: usize) {
-        self.state
-            .lock()
-            .unwrap()
-            .members
-            .insert(host, Member::default());
+    pub fn join(&self, host: usize) {
+        self.state.lock().unwrap().members.insert(host, Member::default());
         self.rebalance();
     }
 
     /// The host is gone, or its session expired: what it had is free at once.
-    pub(super) fn leave(&self, host: usize) {
+    pub fn leave(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         state.members.remove(&host);
         state.forget(host);
@@ -119,7 +99,7 @@ impl Broker {
     }
 
     /// The session of a living host expires: it goes on, and is told only when it is connected again.
-    pub(super) fn cut_off(&self, host: usize) {
+    pub fn cut_off(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         if let Some(member) = state.members.get_mut(&host) {
             member.cut_off = true;
@@ -129,16 +109,13 @@ impl Broker {
         self.rebalance();
     }
 
-    pub(super) fn reconnect(&self, host: usize) {
+    pub fn reconnect(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         if let Some(member) = state.members.get_mut(&host)
             && member.cut_off
         {
             member.cut_off = false;
-            let lost: Vec<_> = std::mem::take(&mut member.owned)
-                .into_iter()
-                .map(named)
-                .collect();
+            let lost: Vec<_> = std::mem::take(&mut member.owned).into_iter().map(named).collect();
             member.recovering = !lost.is_empty();
             member.events.clear();
             member.events.push_back(SourceEvent::Lost(lost));
@@ -148,14 +125,9 @@ impl Broker {
     }
 
     /// Gives each topic partition to a connected member, drawn at random; those that move are revoked first.
-    pub(super) fn rebalance(&self) {
+    pub fn rebalance(&self) {
         let mut state = self.state.lock().unwrap();
-        let members: Vec<usize> = state
-            .members
-            .iter()
-            .filter(|(_, m)| !m.cut_off && !m.recovering)
-            .map(|(host, _)| *host)
-            .collect();
+        let members: Vec<usize> = state.members.iter().filter(|(_, m)| !m.cut_off && !m.recovering).map(|(host, _)| *host).collect();
         if members.is_empty() {
             return;
         }
@@ -191,15 +163,14 @@ impl State {
     fn forget(&mut self, host: usize) {
         self.owners.retain(|_, owner| *owner != host);
         let owners: BTreeSet<i32> = self.owners.keys().copied().collect();
-        self.promised
-            .retain(|partition, to| *to != host && owners.contains(partition));
+        self.promised.retain(|partition, to| *to != host && owners.contains(partition));
     }
 }
 
 /// A host's connection to the broker.
-pub(super) struct Connection {
-    pub(super) broker: Arc<Broker>,
-    pub(super) host: usize,
+pub struct Connection {
+    pub broker: Arc<Broker>,
+    pub host: usize,
 }
 
 struct Reader {
@@ -211,14 +182,8 @@ struct Reader {
 impl Source for Connection {
     fn poll(&mut self, _: Duration) -> Result<Option<SourceEvent>> {
         let mut state = self.broker.state.lock().unwrap();
-        let Some(member) = state.members.get_mut(&self.host) else {
-            return Ok(None);
-        };
-        Ok(if member.cut_off {
-            None
-        } else {
-            member.events.pop_front()
-        })
+        let Some(member) = state.members.get_mut(&self.host) else { return Ok(None) };
+        Ok(if member.cut_off { None } else { member.events.pop_front() })
     }
 
     fn identity(&mut self, _: &TopicPartition) -> Result<String> {
@@ -233,20 +198,11 @@ impl Source for Connection {
         Ok(vec![None; topic_partitions.len()])
     }
 
-    fn begin(
-        &mut self,
-        from: &[(TopicPartition, i64)],
-        _: &[Wake],
-    ) -> Result<Vec<Box<dyn PartitionReader>>> {
-        let reader =
-            |(topic_partition, position): &(TopicPartition, i64)| -> Box<dyn PartitionReader> {
-                let (broker, partition) = (Arc::clone(&self.broker), topic_partition.partition);
-                Box::new(Reader {
-                    broker,
-                    partition,
-                    position: *position,
-                })
-            };
+    fn begin(&mut self, from: &[(TopicPartition, i64)], _: &[Wake]) -> Result<Vec<Box<dyn PartitionReader>>> {
+        let reader = |(topic_partition, position): &(TopicPartition, i64)| -> Box<dyn PartitionReader> {
+            let (broker, partition) = (Arc::clone(&self.broker), topic_partition.partition);
+            Box::new(Reader { broker, partition, position: *position })
+        };
         Ok(from.iter().map(reader).collect())
     }
 
@@ -298,43 +254,22 @@ impl PartitionReader for Reader {
     fn read(&mut self, limit: usize) -> Result<Read> {
         let simulator = &self.broker.simulator;
         // Once in a while what was delivered is delivered again.
-        let position = if simulator.once_in(20) {
-            (self.position - 3).max(0)
-        } else {
-            self.position
-        };
+        let position = if simulator.once_in(20) { (self.position - 3).max(0) } else { self.position };
         let state = self.broker.state.lock().unwrap();
         let log = &state.logs[self.partition as usize];
         let most = 1 + simulator.draw(limit as u64) as usize;
-        let found = log
-            .messages
-            .iter()
-            .filter(|(offset, _)| *offset >= position)
-            .take(most);
+        let found = log.messages.iter().filter(|(offset, _)| *offset >= position).take(most);
         let mut messages = OwnedMessages::default();
         let mut next = None;
         for (offset, payload) in found {
-            messages.push(Message {
-                offset: *offset,
-                timestamp_ms: None,
-                key: None,
-                payload: payload.as_deref(),
-            });
+            messages.push(Message { offset: *offset, timestamp_ms: None, key: None, payload: payload.as_deref() });
             next = Some(offset + 1);
         }
         let Some(next) = next else {
             let next = log.next;
-            return Ok(if next > self.position {
-                Read::End { next }
-            } else {
-                Read::Empty
-            });
+            return Ok(if next > self.position { Read::End { next } } else { Read::Empty });
         };
         self.position = self.position.max(next);
-        Ok(Read::Batch(SourceBatch {
-            topic_partition: named(self.partition),
-            messages: Box::new(messages),
-            next,
-        }))
+        Ok(Read::Batch(SourceBatch { topic_partition: named(self.partition), messages: Box::new(messages), next }))
     }
 }

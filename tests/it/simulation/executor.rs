@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use wasmill::runtime::Runtime;
 
 /// What all hosts of a simulated world share: chance and time.
-pub(super) struct Simulator {
+pub struct Simulator {
     state: Mutex<State>,
 }
 
@@ -25,48 +25,39 @@ struct State {
 }
 
 impl Simulator {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
+    pub fn new(seed: u64) -> Arc<Self> {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Arc::new(Self {
-            state: Mutex::new(State {
-                rng,
-                now: Duration::ZERO,
-                spawned: vec![],
-                timers: vec![],
-            }),
-        })
+        Arc::new(Self { state: Mutex::new(State { rng, now: Duration::ZERO, spawned: vec![], timers: vec![] }) })
     }
 
     /// A number below `below`.
-    pub(super) fn draw(&self, below: u64) -> u64 {
+    pub fn draw(&self, below: u64) -> u64 {
         self.state.lock().unwrap().rng.random_range(0..below.max(1))
     }
 
     /// True once in `times` on average; never when `times` is 0.
-    pub(super) fn once_in(&self, times: u64) -> bool {
+    pub fn once_in(&self, times: u64) -> bool {
         times > 0 && self.draw(times) == 0
     }
 
     /// Lets time pass and wakes those whose time has come.
-    pub(super) fn advance(&self, by: Duration) {
+    pub fn advance(&self, by: Duration) {
         let mut state = self.state.lock().unwrap();
         state.now += by;
         let now = state.now;
-        let (due, later) = std::mem::take(&mut state.timers)
-            .into_iter()
-            .partition(|(at, _)| *at <= now);
+        let (due, later) = std::mem::take(&mut state.timers).into_iter().partition(|(at, _)| *at <= now);
         state.timers = later;
         drop(state);
         let due: Vec<(Duration, Waker)> = due;
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    pub(super) fn now(&self) -> Duration {
+    pub fn now(&self) -> Duration {
         self.state.lock().unwrap().now
     }
 
     /// A point at which others may go on first, and at which the host may crash.
-    pub(super) async fn pass(&self) {
+    pub async fn pass(&self) {
         let mut passed = false;
         std::future::poll_fn(|context| {
             if std::mem::replace(&mut passed, true) {
@@ -80,19 +71,14 @@ impl Simulator {
 }
 
 /// The surroundings of one simulated host.
-pub(super) struct HostRuntime {
-    pub(super) simulator: Arc<Simulator>,
-    pub(super) host: usize,
+pub struct HostRuntime {
+    pub simulator: Arc<Simulator>,
+    pub host: usize,
 }
 
 impl Runtime for HostRuntime {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.simulator
-            .state
-            .lock()
-            .unwrap()
-            .spawned
-            .push((self.host, task));
+        self.simulator.state.lock().unwrap().spawned.push((self.host, task));
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -118,12 +104,7 @@ impl Runtime for HostRuntime {
 
     fn random(&self) -> u128 {
         let mut bytes = [0; 16];
-        self.simulator
-            .state
-            .lock()
-            .unwrap()
-            .rng
-            .fill_bytes(&mut bytes);
+        self.simulator.state.lock().unwrap().rng.fill_bytes(&mut bytes);
         u128::from_le_bytes(bytes)
     }
 }
@@ -144,25 +125,19 @@ struct Task {
 
 /// The tasks of all hosts.
 #[derive(Default)]
-pub(super) struct Tasks {
+pub struct Tasks {
     tasks: Vec<Task>,
 }
 
 impl Tasks {
     /// Polls one ready task, drawn at random, of a host that is not frozen. `false`: there is none.
-    pub(super) fn step(&mut self, simulator: &Simulator, frozen: impl Fn(usize) -> bool) -> bool {
+    pub fn step(&mut self, simulator: &Simulator, frozen: impl Fn(usize) -> bool) -> bool {
         let spawned = std::mem::take(&mut simulator.state.lock().unwrap().spawned);
         for (host, future) in spawned {
-            self.tasks.push(Task {
-                host,
-                future,
-                ready: Arc::new(Flag(AtomicBool::new(true))),
-            });
+            self.tasks.push(Task { host, future, ready: Arc::new(Flag(AtomicBool::new(true))) });
         }
         let ready = |task: &Task| task.ready.0.load(Ordering::Relaxed) && !frozen(task.host);
-        let candidates: Vec<usize> = (0..self.tasks.len())
-            .filter(|index| ready(&self.tasks[*index]))
-            .collect();
+        let candidates: Vec<usize> = (0..self.tasks.len()).filter(|index| ready(&self.tasks[*index])).collect();
         if candidates.is_empty() {
             return false;
         }
@@ -170,25 +145,15 @@ impl Tasks {
         let task = &mut self.tasks[index];
         task.ready.0.store(false, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&task.ready));
-        if task
-            .future
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready()
-        {
+        if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             drop(self.tasks.swap_remove(index));
         }
         true
     }
 
     /// The host is gone, and all it was doing with it.
-    pub(super) fn crash(&mut self, simulator: &Simulator, host: usize) {
-        simulator
-            .state
-            .lock()
-            .unwrap()
-            .spawned
-            .retain(|(of, _)| *of != host);
+    pub fn crash(&mut self, simulator: &Simulator, host: usize) {
+        simulator.state.lock().unwrap().spawned.retain(|(of, _)| *of != host);
         self.tasks.retain(|task| task.host != host);
     }
 }

@@ -48,32 +48,20 @@ struct Recipe {
 fn recipe() -> &'static Recipe {
     static RECIPE: OnceLock<Recipe> = OnceLock::new();
     RECIPE.get_or_init(|| {
-        let field = |name: &str, required| EventField {
-            name: name.to_owned(),
-            kind: EventType::Long,
-            required,
-        };
+        let field = |name: &str, required| EventField { name: name.to_owned(), kind: EventType::Long, required };
         let schema = EventSchema::new(vec![field("id", true), field("ts", false)]).unwrap();
         let engine = TransformEngine::new(None).unwrap();
-        let chain =
-            Arc::new(TransformChain::link(&engine, &[], Arc::clone(&schema.arrow)).unwrap());
+        let chain = Arc::new(TransformChain::link(&engine, &[], Arc::clone(&schema.arrow)).unwrap());
         let table = TableConfig {
             location: "/table".to_owned(),
-            event_time: EventTime {
-                column: "ts".to_owned(),
-                unit: TimeUnit::Milliseconds,
-            },
+            event_time: EventTime { column: "ts".to_owned(), unit: TimeUnit::Milliseconds },
             partition_by: vec!["day".to_owned(), "hour".to_owned()],
             compression: Compression::Uncompressed,
             max_open_hive_partitions: 100,
             max_future: Duration::from_secs(86_400),
         };
         let partitioner = HivePartitioner::new(&table, &chain.output_schema()).unwrap();
-        Recipe {
-            schema,
-            chain,
-            partitioner,
-        }
+        Recipe { schema, chain, partitioner }
     })
 }
 
@@ -89,28 +77,21 @@ struct Host {
 impl Host {
     fn start(world: &World, host: usize) -> Self {
         let recipe = recipe();
-        let runtime: Arc<dyn Runtime> = Arc::new(HostRuntime {
-            simulator: Arc::clone(&world.simulator),
-            host,
-        });
+        let runtime: Arc<dyn Runtime> = Arc::new(HostRuntime { simulator: Arc::clone(&world.simulator), host });
         let memory = Memory::new(64 << 20);
         let location = |path: &str| Location {
             storage: Arc::new(Mounted(Arc::clone(&world.disk))) as Arc<dyn Storage>,
             path: path.to_owned(),
             url: path.to_owned(),
         };
-        let options =
-            |schema| PartFileOptions::new(schema, Compression::Uncompressed, 1 << 20).unwrap();
+        let options = |schema| PartFileOptions::new(schema, Compression::Uncompressed, 1 << 20).unwrap();
         let places = Places {
             pipeline: "simulated".to_owned(),
             checkpoints: location("/checkpoints"),
             table: location("/table"),
             dead_letters: location("/dead"),
             protocol: world.protocol,
-            retention: Retention {
-                keep: 1 + world.seed as usize % 3,
-                fold: 1 + world.seed as usize % 4,
-            },
+            retention: Retention { keep: 1 + world.seed as usize % 3, fold: 1 + world.seed as usize % 4 },
             runtime: Arc::clone(&runtime),
             memory: Arc::clone(&memory),
             deployment: DeploymentRecord::default(),
@@ -118,13 +99,7 @@ impl Host {
             dead_letter_options: options(dead_letter::schema()),
         };
         let decoder = JsonDecoder::new(&recipe.schema);
-        let stages = Stages::new(
-            decoder,
-            Arc::clone(&recipe.chain),
-            recipe.partitioner.clone(),
-            0,
-        )
-        .unwrap();
+        let stages = Stages::new(decoder, Arc::clone(&recipe.chain), recipe.partitioner.clone(), 0).unwrap();
         let limits = WorkerLimits {
             interval: Duration::from_millis(300),
             target_file_size: 1 << 20,
@@ -135,27 +110,12 @@ impl Host {
         let (notices, heard) = channel();
         let wake: Wake = Arc::new(|| {});
         let progress = Arc::new(Progress::default());
-        let worker = Worker::new(
-            Arc::clone(&runtime),
-            limits,
-            stages,
-            memory,
-            progress,
-            (obeyed, notices),
-            Arc::clone(&wake),
-        );
-        let source = Box::new(Connection {
-            broker: Arc::clone(&world.broker),
-            host,
-        });
+        let worker =
+            Worker::new(Arc::clone(&runtime), limits, stages, memory, progress, (obeyed, notices), Arc::clone(&wake));
+        let source = Box::new(Connection { broker: Arc::clone(&world.broker), host });
         let handles = vec![WorkerHandle { commands, wake }];
         let membership = Membership::new(source, places, runtime, handles, heard, false);
-        Self {
-            membership,
-            worker,
-            frozen: false,
-            over: false,
-        }
+        Self { membership, worker, frozen: false, over: false }
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -198,15 +158,7 @@ impl World {
         let simulator = Simulator::new(seed);
         let broker = Broker::new(&simulator, TOPIC_PARTITIONS);
         let disk = Disk::new(&simulator);
-        Self {
-            seed,
-            protocol,
-            simulator,
-            broker,
-            disk,
-            tasks: Tasks::default(),
-            hosts: (0..HOSTS).map(|_| None).collect(),
-        }
+        Self { seed, protocol, simulator, broker, disk, tasks: Tasks::default(), hosts: (0..HOSTS).map(|_| None).collect() }
     }
 
     fn start(&mut self, host: usize) {
@@ -266,8 +218,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        self.simulator
-            .advance(Duration::from_millis(1 + self.simulator.draw(8)));
+        self.simulator.advance(Duration::from_millis(1 + self.simulator.draw(8)));
         let host = self.simulator.draw(HOSTS as u64) as usize;
         if let Some(host) = &mut self.hosts[host] {
             host.step()?;
@@ -328,14 +279,8 @@ impl World {
                 break;
             }
             if step > 100_000 {
-                let missing: Vec<_> = produced
-                    .iter()
-                    .filter(|id| !self.disk.is_visible(id))
-                    .take(5)
-                    .collect();
-                return Err(format!(
-                    "lost, or nobody goes on: {missing:?} never became visible"
-                ));
+                let missing: Vec<_> = produced.iter().filter(|id| !self.disk.is_visible(id)).take(5).collect();
+                return Err(format!("lost, or nobody goes on: {missing:?} never became visible"));
             }
         }
         Ok(())
@@ -359,39 +304,20 @@ impl World {
                 return Err("a host does not stop".to_owned());
             }
         }
-        let left = [
-            self.disk.files_with("/_staging/"),
-            self.disk.files_with(".tmp"),
-        ]
-        .concat();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("left behind after a clean run: {left:?}"))
-        }
+        let left = [self.disk.files_with("/_staging/"), self.disk.files_with(".tmp")].concat();
+        if left.is_empty() { Ok(()) } else { Err(format!("left behind after a clean run: {left:?}")) }
     }
 }
 
 fn simulate(seed: u64, protocol: Protocol) -> Outcome {
     let mut world = World::new(seed, protocol);
-    let failure = world
-        .live()
-        .and_then(|()| world.settle())
-        .and_then(|()| world.tidy())
-        .err();
+    let failure = world.live().and_then(|()| world.settle()).and_then(|()| world.tidy()).err();
     let hits = world.disk.hits.lock().unwrap().clone();
-    Outcome {
-        failure,
-        trace: world.disk.trace(),
-        hits,
-    }
+    Outcome { failure, trace: world.disk.trace(), hits }
 }
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]
@@ -401,29 +327,20 @@ fn exactly_once_whatever_fails() {
     for seed in first..first + runs {
         let outcome = simulate(seed, Protocol::default());
         if let Some(failure) = outcome.failure {
-            let tail = outcome
-                .trace
-                .len()
-                .saturating_sub(number("WASMILL_TRACE", 150) as usize);
+            let tail = outcome.trace.len().saturating_sub(number("WASMILL_TRACE", 150) as usize);
             panic!(
                 "{failure}\nreplay: WASMILL_SEED={seed} WASMILL_RUNS=1 cargo test --release -p wasmill-tests \
                  exactly_once_whatever_fails\n{}",
                 outcome.trace[tail..].join("\n")
             );
         }
-        outcome
-            .hits
-            .into_iter()
-            .for_each(|(point, count)| *hits.entry(point).or_default() += count);
+        outcome.hits.into_iter().for_each(|(point, count)| *hits.entry(point).or_default() += count);
     }
     if runs >= 1_000 {
         for operation in ["create", "write", "close", "rename", "delete"] {
             for fault in ["not applied", "unanswered", "late", "sent twice"] {
                 let point = format!("{operation} {fault}");
-                assert!(
-                    hits.get(&point).is_some_and(|count| *count >= 100),
-                    "{point} was hit too rarely: {hits:?}"
-                );
+                assert!(hits.get(&point).is_some_and(|count| *count >= 100), "{point} was hit too rarely: {hits:?}");
             }
         }
     }

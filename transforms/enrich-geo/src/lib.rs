@@ -31,9 +31,7 @@ pub struct Place {
 /// Where was the listener, and what time was it there?
 #[enrich]
 pub fn enrich_geo(event: &Listen, clocks: &mut Clocks) -> Place {
-    let Some((region, zone)) = event.state.and_then(states::find) else {
-        return Place::default();
-    };
+    let Some((region, zone)) = event.state.and_then(states::find) else { return Place::default() };
     Place {
         region: Some(region.name()),
         time_zone: Some(zone.name()),

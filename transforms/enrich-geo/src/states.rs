@@ -31,9 +31,7 @@ impl Region {
 }
 
 use Region::{Midwest, Northeast, South, Territory, West};
-use Zone::{
-    Alaska, Arizona, Central, Eastern, Hawaii, Indiana, Michigan, Mountain, Pacific, PuertoRico,
-};
+use Zone::{Alaska, Arizona, Central, Eastern, Hawaii, Indiana, Michigan, Mountain, Pacific, PuertoRico};
 
 /// Sorted by code.
 const STATES: &[(&[u8; 2], Region, Zone)] = &[
@@ -94,9 +92,7 @@ const STATES: &[(&[u8; 2], Region, Zone)] = &[
 /// Region and time zone of a state, by its postal code in capitals.
 pub fn find(code: &str) -> Option<(Region, Zone)> {
     let code: &[u8; 2] = code.as_bytes().try_into().ok()?;
-    let at = STATES
-        .binary_search_by_key(&code, |(known, _, _)| known)
-        .ok()?;
+    let at = STATES.binary_search_by_key(&code, |(known, _, _)| known).ok()?;
     let (_, region, zone) = STATES[at];
     Some((region, zone))
 }
@@ -112,17 +108,9 @@ mod tests {
             let code = std::str::from_utf8(*code).expect("a code is ASCII");
             assert_eq!(find(code), Some((*region, *zone)));
         }
-        let count = |wanted| {
-            STATES
-                .iter()
-                .filter(|(_, region, _)| *region == wanted)
-                .count()
-        };
+        let count = |wanted| STATES.iter().filter(|(_, region, _)| *region == wanted).count();
         // The Census Bureau's count; the District of Columbia belongs to the South.
-        assert_eq!(
-            [Northeast, Midwest, South, West].map(count),
-            [9, 12, 17, 13]
-        );
+        assert_eq!([Northeast, Midwest, South, West].map(count), [9, 12, 17, 13]);
     }
 
     #[test]

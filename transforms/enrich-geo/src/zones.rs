@@ -26,10 +26,7 @@ pub enum Zone {
 static ZONES: [(&str, TimeZone); 10] = [
     ("America/New_York", get!("America/New_York")),
     ("America/Detroit", get!("America/Detroit")),
-    (
-        "America/Indiana/Indianapolis",
-        get!("America/Indiana/Indianapolis"),
-    ),
+    ("America/Indiana/Indianapolis", get!("America/Indiana/Indianapolis")),
     ("America/Chicago", get!("America/Chicago")),
     ("America/Denver", get!("America/Denver")),
     ("America/Phoenix", get!("America/Phoenix")),
@@ -131,16 +128,10 @@ mod tests {
     fn remembering_changes_nothing() {
         let mut clocks = Clocks::default();
         // Every 7 minutes of 2024, forwards and then back over it.
-        let times: Vec<i64> = (0..75_000)
-            .map(|step| 1_704_067_200_000 + step * 7 * 60_000)
-            .collect();
+        let times: Vec<i64> = (0..75_000).map(|step| 1_704_067_200_000 + step * 7 * 60_000).collect();
         for ts in times.iter().chain(times.iter().rev()) {
             for zone in [Zone::Eastern, Zone::Alaska] {
-                assert_eq!(
-                    clocks.hour(zone, *ts),
-                    Clocks::default().hour(zone, *ts),
-                    "{zone:?} {ts}"
-                );
+                assert_eq!(clocks.hour(zone, *ts), Clocks::default().hour(zone, *ts), "{zone:?} {ts}");
             }
         }
     }

@@ -41,46 +41,28 @@ impl Prepare for Clients {
     type Settings = ();
 
     fn prepare((): ()) -> Result<Clients, String> {
-        Ok(Clients {
-            known: Memo::new(2_048),
-        })
+        Ok(Clients { known: Memo::new(2_048) })
     }
 }
 
 /// What does the listener listen with?
 #[enrich]
 pub fn enrich_user_agent<'c>(agent: &Agent, clients: &'c mut Clients) -> Client<'c> {
-    let Some(user_agent) = agent.user_agent else {
-        return Client::default();
-    };
+    let Some(user_agent) = agent.user_agent else { return Client::default() };
     let parsed = clients.known.get(unquoted(user_agent), parse);
-    Client {
-        device: parsed.device.as_deref(),
-        os: parsed.os.as_deref(),
-        browser: parsed.browser.as_deref(),
-    }
+    Client { device: parsed.device.as_deref(), os: parsed.os.as_deref(), browser: parsed.browser.as_deref() }
 }
 
 /// Some programs write the user agent with quotes around it.
 fn unquoted(user_agent: &str) -> &str {
-    let inner = user_agent
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
+    let inner = user_agent.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.unwrap_or(user_agent)
 }
 
 fn parse(user_agent: &str) -> Parsed {
-    let Some(parsed) = woothee::parser::Parser::new().parse(user_agent) else {
-        return Parsed::default();
-    };
-    let told = |word: &str| {
-        (!word.is_empty() && word != woothee::woothee::VALUE_UNKNOWN).then(|| word.to_owned())
-    };
-    Parsed {
-        device: told(parsed.category),
-        os: told(parsed.os),
-        browser: told(parsed.name),
-    }
+    let Some(parsed) = woothee::parser::Parser::new().parse(user_agent) else { return Parsed::default() };
+    let told = |word: &str| (!word.is_empty() && word != woothee::woothee::VALUE_UNKNOWN).then(|| word.to_owned());
+    Parsed { device: told(parsed.category), os: told(parsed.os), browser: told(parsed.name) }
 }
 
 #[cfg(test)]
@@ -91,20 +73,10 @@ mod tests {
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
     const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
     const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0";
-    const GOOGLEBOT: &str =
-        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
     fn client<'c>(user_agent: &str, clients: &'c mut Clients) -> [Option<&'c str>; 3] {
-        let Client {
-            device,
-            os,
-            browser,
-        } = enrich_user_agent(
-            &Agent {
-                user_agent: Some(user_agent),
-            },
-            clients,
-        );
+        let Client { device, os, browser } = enrich_user_agent(&Agent { user_agent: Some(user_agent) }, clients);
         [device, os, browser]
     }
 
@@ -123,19 +95,14 @@ mod tests {
         for (user_agent, expected) in cases.iter().chain(&cases) {
             assert_eq!(client(user_agent, &mut clients), *expected, "{user_agent}");
         }
-        assert_eq!(
-            client(&format!("\"{CHROME}\""), &mut clients)[2],
-            Some("Chrome")
-        );
+        assert_eq!(client(&format!("\"{CHROME}\""), &mut clients)[2], Some("Chrome"));
         Ok(())
     }
 
     #[test]
     fn a_batch_gets_three_columns() -> Result<(), String> {
-        let lines =
-            format!("{{\"userAgent\": \"{FIREFOX}\"}}\n{{}}\n{{\"userAgent\": \"{FIREFOX}\"}}");
-        let outcome =
-            run::<enrich_user_agent>(&[], &Table::from_json("userAgent string", &lines)?)?;
+        let lines = format!("{{\"userAgent\": \"{FIREFOX}\"}}\n{{}}\n{{\"userAgent\": \"{FIREFOX}\"}}");
+        let outcome = run::<enrich_user_agent>(&[], &Table::from_json("userAgent string", &lines)?)?;
         let rows = outcome.json();
         assert_eq!(outcome.kept, [0, 1, 2]);
         assert_eq!(rows[0]["browser"], "Firefox");

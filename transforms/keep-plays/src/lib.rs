@@ -23,10 +23,7 @@ pub struct Settings {
 /// Was this song really played?
 #[filter]
 pub fn keep_plays(play: &Play, settings: &Settings) -> bool {
-    play.auth == "Logged In"
-        && play
-            .duration
-            .is_some_and(|seconds| seconds >= settings.min_seconds)
+    play.auth == "Logged In" && play.duration.is_some_and(|seconds| seconds >= settings.min_seconds)
 }
 
 #[cfg(test)]

@@ -71,12 +71,7 @@ impl Prepare for Masker {
 /// The same event, without saying who it was.
 #[enrich]
 pub fn mask_pii<'m>(person: &Person, masker: &'m mut Masker) -> Masked<'m> {
-    let Masker {
-        first_names,
-        last_names,
-        user_ids,
-        grid,
-    } = masker;
+    let Masker { first_names, last_names, user_ids, grid } = masker;
     Masked {
         first_name: person.first_name.map(|name| first_names.mask(name)),
         last_name: person.last_name.map(|name| last_names.mask(name)),
@@ -113,21 +108,10 @@ mod tests {
         assert_eq!(rows[1]["lat"], 0.0);
         assert_eq!(rows[1]["lon"], 180.0);
         assert_eq!(rows[0]["userId"], rows[1]["userId"]);
-        assert!(
-            rows[0]["userId"]
-                .as_i64()
-                .is_some_and(|id| id > i64::from(i32::MAX))
-        );
+        assert!(rows[0]["userId"].as_i64().is_some_and(|id| id > i64::from(i32::MAX)));
         assert_eq!(rows[0]["firstName"].as_str().map(str::len), Some(32));
-        assert_ne!(
-            rows[0]["firstName"], rows[1]["lastName"],
-            "columns do not share hashes"
-        );
-        assert!(
-            ["firstName", "userId", "lat"]
-                .iter()
-                .all(|column| rows[2][column].is_null())
-        );
+        assert_ne!(rows[0]["firstName"], rows[1]["lastName"], "columns do not share hashes");
+        assert!(["firstName", "userId", "lat"].iter().all(|column| rows[2][column].is_null()));
         Ok(())
     }
 
@@ -143,18 +127,9 @@ mod tests {
 
     #[test]
     fn settings_are_checked_before_traffic() {
-        assert_eq!(
-            mask(&[]).unwrap_err(),
-            "setting `key` is missing: wanted text"
-        );
+        assert_eq!(mask(&[]).unwrap_err(), "setting `key` is missing: wanted text");
         let short = mask(&[("key", "short")]).unwrap_err();
-        assert!(
-            short.contains("at least 16 bytes") && !short.contains("short"),
-            "{short}"
-        );
-        assert_eq!(
-            mask(&[KEY, ("decimals", "7")]).unwrap_err(),
-            "setting `decimals`: wanted 0 to 6"
-        );
+        assert!(short.contains("at least 16 bytes") && !short.contains("short"), "{short}");
+        assert_eq!(mask(&[KEY, ("decimals", "7")]).unwrap_err(), "setting `decimals`: wanted 0 to 6");
     }
 }

@@ -24,12 +24,10 @@ impl KeyedHash {
     /// The key is too short.
     pub fn new(key: &str, column: &str) -> Result<KeyedHash, String> {
         if key.len() < MIN_KEY_BYTES {
-            return Err(format!(
-                "setting `key`: wanted a secret of at least {MIN_KEY_BYTES} bytes"
-            ));
+            return Err(format!("setting `key`: wanted a secret of at least {MIN_KEY_BYTES} bytes"));
         }
-        let mut hash = Hmac::<Sha256>::new_from_slice(key.as_bytes())
-            .map_err(|error| format!("setting `key`: {error}"))?;
+        let mut hash =
+            Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| format!("setting `key`: {error}"))?;
         // No column's name holds a zero byte, so name and value cannot run into each other.
         hash.update(column.as_bytes());
         hash.update(&[0]);
@@ -41,9 +39,7 @@ impl KeyedHash {
         let mut hash = self.0.clone();
         hash.update(value);
         let full: [u8; 32] = hash.finalize_fixed().into();
-        full[..16]
-            .iter()
-            .fold(0, |number, &byte| number << 8 | u128::from(byte))
+        full[..16].iter().fold(0, |number, &byte| number << 8 | u128::from(byte))
     }
 }
 
@@ -56,24 +52,17 @@ pub struct Texts {
 impl Texts {
     /// With nothing remembered.
     pub fn new(hash: KeyedHash) -> Texts {
-        Texts {
-            hash,
-            known: Memo::new(REMEMBERED),
-        }
+        Texts { hash, known: Memo::new(REMEMBERED) }
     }
 
     /// 32 hexadecimal digits.
     pub fn mask(&mut self, text: &str) -> &str {
-        self.known
-            .get(text, |text| hexadecimal(self.hash.of(text.as_bytes())))
+        self.known.get(text, |text| hexadecimal(self.hash.of(text.as_bytes())))
     }
 }
 
 fn hexadecimal(number: u128) -> String {
-    (0..32)
-        .rev()
-        .map(|digit| char::from(HEX[(number >> (4 * digit) & 15) as usize]))
-        .collect()
+    (0..32).rev().map(|digit| char::from(HEX[(number >> (4 * digit) & 15) as usize])).collect()
 }
 
 /// Masks the numbers of one column.
@@ -85,17 +74,12 @@ pub struct Numbers {
 impl Numbers {
     /// With nothing remembered.
     pub fn new(hash: KeyedHash) -> Numbers {
-        Numbers {
-            hash,
-            known: Memo::new(REMEMBERED),
-        }
+        Numbers { hash, known: Memo::new(REMEMBERED) }
     }
 
     /// 63 bits, so never negative. Hashed as the decimal text: a table that has the id as text can be masked to match.
     pub fn mask(&mut self, number: i32) -> i64 {
-        *self.known.get(&number, |number| {
-            (self.hash.of(number.to_string().as_bytes()) >> 65) as i64
-        })
+        *self.known.get(&number, |number| (self.hash.of(number.to_string().as_bytes()) >> 65) as i64)
     }
 }
 
@@ -114,9 +98,7 @@ impl Grid {
         if decimals > 6 {
             return Err("setting `decimals`: wanted 0 to 6".to_owned());
         }
-        Ok(Grid {
-            lines_per_degree: f64::from(10_u32.pow(decimals)),
-        })
+        Ok(Grid { lines_per_degree: f64::from(10_u32.pow(decimals)) })
     }
 
     /// The nearest line of the grid.

@@ -72,9 +72,7 @@ pub fn validate_events(event: &Listen, settings: &Settings) -> Result<(), Proble
 fn check_position(lat: Option<f64>, lon: Option<f64>) -> Result<(), Problem> {
     match (lat, lon) {
         (Some(lat), _) if !(-90.0..=90.0).contains(&lat) => Err(Problem::LatitudeOutOfRange(lat)),
-        (_, Some(lon)) if !(-180.0..=180.0).contains(&lon) => {
-            Err(Problem::LongitudeOutOfRange(lon))
-        }
+        (_, Some(lon)) if !(-180.0..=180.0).contains(&lon) => Err(Problem::LongitudeOutOfRange(lon)),
         (Some(_), None) | (None, Some(_)) => Err(Problem::HalfPosition),
         _ => Ok(()),
     }
@@ -99,92 +97,24 @@ mod tests {
         let settings = Settings::from_pairs(&[])?;
         let cases = [
             (Listen { ts: None, ..GOOD }, Err(Problem::NoTime)),
-            (
-                Listen {
-                    ts: Some(0),
-                    ..GOOD
-                },
-                Err(Problem::TimeOutOfRange(0)),
-            ),
-            (
-                Listen {
-                    ts: Some(i64::MAX),
-                    ..GOOD
-                },
-                Err(Problem::TimeOutOfRange(i64::MAX)),
-            ),
-            (
-                Listen {
-                    user_id: None,
-                    ..GOOD
-                },
-                Err(Problem::NoUser),
-            ),
-            (
-                Listen {
-                    user_id: None,
-                    auth: Some("Guest"),
-                    ..GOOD
-                },
-                Ok(()),
-            ),
-            (
-                Listen {
-                    duration: Some(0.0),
-                    ..GOOD
-                },
-                Err(Problem::DurationOutOfRange(0.0)),
-            ),
-            (
-                Listen {
-                    duration: Some(14_400.1),
-                    ..GOOD
-                },
-                Err(Problem::DurationOutOfRange(14_400.1)),
-            ),
-            (
-                Listen {
-                    duration: None,
-                    ..GOOD
-                },
-                Ok(()),
-            ),
-            (
-                Listen {
-                    lat: Some(90.1),
-                    ..GOOD
-                },
-                Err(Problem::LatitudeOutOfRange(90.1)),
-            ),
-            (
-                Listen {
-                    lon: Some(-181.0),
-                    ..GOOD
-                },
-                Err(Problem::LongitudeOutOfRange(-181.0)),
-            ),
+            (Listen { ts: Some(0), ..GOOD }, Err(Problem::TimeOutOfRange(0))),
+            (Listen { ts: Some(i64::MAX), ..GOOD }, Err(Problem::TimeOutOfRange(i64::MAX))),
+            (Listen { user_id: None, ..GOOD }, Err(Problem::NoUser)),
+            (Listen { user_id: None, auth: Some("Guest"), ..GOOD }, Ok(())),
+            (Listen { duration: Some(0.0), ..GOOD }, Err(Problem::DurationOutOfRange(0.0))),
+            (Listen { duration: Some(14_400.1), ..GOOD }, Err(Problem::DurationOutOfRange(14_400.1))),
+            (Listen { duration: None, ..GOOD }, Ok(())),
+            (Listen { lat: Some(90.1), ..GOOD }, Err(Problem::LatitudeOutOfRange(90.1))),
+            (Listen { lon: Some(-181.0), ..GOOD }, Err(Problem::LongitudeOutOfRange(-181.0))),
             (Listen { lon: None, ..GOOD }, Err(Problem::HalfPosition)),
-            (
-                Listen {
-                    lat: None,
-                    lon: None,
-                    ..GOOD
-                },
-                Ok(()),
-            ),
+            (Listen { lat: None, lon: None, ..GOOD }, Ok(())),
             (GOOD, Ok(())),
         ];
         for (event, expected) in cases {
             assert_eq!(validate_events(&event, &settings), expected);
         }
-        let nan = Listen {
-            lat: Some(f64::NAN),
-            ..GOOD
-        };
-        assert!(matches!(
-            validate_events(&nan, &settings),
-            Err(Problem::LatitudeOutOfRange(_))
-        ));
+        let nan = Listen { lat: Some(f64::NAN), ..GOOD };
+        assert!(matches!(validate_events(&nan, &settings), Err(Problem::LatitudeOutOfRange(_))));
         Ok(())
     }
 
@@ -212,10 +142,7 @@ mod tests {
         );
         let outcome = run::<validate_events>(&[], &events)?;
         assert_eq!(outcome.kept, [0, 3]);
-        assert_eq!(
-            outcome.rejected[0].to_string(),
-            "row 1: latitude-out-of-range (400.7)"
-        );
+        assert_eq!(outcome.rejected[0].to_string(), "row 1: latitude-out-of-range (400.7)");
         assert_eq!(outcome.descriptor.reasons.len(), 7);
         Ok(())
     }

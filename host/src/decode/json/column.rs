@@ -7,8 +7,8 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array,
-    Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Field, FieldRef};
@@ -75,11 +75,7 @@ impl Bytes {
     /// Takes rows back, and what was appended since the last end.
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
-        self.data.truncate(
-            self.ends
-                .last()
-                .map_or(0, |end| usize::try_from(*end).unwrap_or(0)),
-        );
+        self.data.truncate(self.ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
     }
 
     fn take_offsets(&mut self) -> OffsetBuffer<i32> {
@@ -95,10 +91,7 @@ impl Column {
     /// An empty column.
     pub(super) fn new(kind: &EventType) -> Self {
         let values = match kind {
-            EventType::String | EventType::Binary => Values::Bytes(Bytes {
-                ends: Vec::new(),
-                data: Vec::new(),
-            }),
+            EventType::String | EventType::Binary => Values::Bytes(Bytes { ends: Vec::new(), data: Vec::new() }),
             EventType::Int => Values::Int(Vec::new()),
             EventType::Long
             | EventType::TimestampMillis
@@ -108,16 +101,9 @@ impl Column {
             EventType::Double => Values::Double(Vec::new()),
             EventType::Boolean => Values::Boolean(Vec::new()),
             EventType::Decimal(..) => Values::Decimal(Vec::new()),
-            EventType::List(item) => Values::List {
-                offsets: vec![0],
-                items: Box::new(Self::new(item)),
-            },
+            EventType::List(item) => Values::List { offsets: vec![0], items: Box::new(Self::new(item)) },
         };
-        Self {
-            kind: kind.clone(),
-            values,
-            nulls: Vec::new(),
-        }
+        Self { kind: kind.clone(), values, nulls: Vec::new() }
     }
 
     /// Rows so far.
@@ -147,26 +133,17 @@ impl Column {
             Values::Decimal(values) => values.truncate(rows),
             Values::List { offsets, items } => {
                 offsets.truncate(rows + 1);
-                items.truncate(
-                    offsets
-                        .last()
-                        .map_or(0, |end| usize::try_from(*end).unwrap_or(0)),
-                );
+                items.truncate(offsets.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
             }
         }
-        while self
-            .nulls
-            .last()
-            .is_some_and(|row| usize::try_from(*row).is_ok_and(|row| row >= rows))
-        {
+        while self.nulls.last().is_some_and(|row| usize::try_from(*row).is_ok_and(|row| row >= rows)) {
             self.nulls.pop();
         }
     }
 
     /// Appends a null.
     pub(super) fn push_null(&mut self) {
-        self.nulls
-            .push(u32::try_from(self.len()).unwrap_or(u32::MAX));
+        self.nulls.push(u32::try_from(self.len()).unwrap_or(u32::MAX));
         match &mut self.values {
             Values::Bytes(bytes) => bytes.ends.push(bytes.ends.last().copied().unwrap_or(0)),
             Values::Int(values) => values.push(0),
@@ -181,9 +158,7 @@ impl Column {
 
     /// Whether this row is null.
     pub(super) fn last_is_null(&self) -> bool {
-        self.nulls
-            .last()
-            .is_some_and(|row| usize::try_from(*row).is_ok_and(|row| row + 1 == self.len()))
+        self.nulls.last().is_some_and(|row| usize::try_from(*row).is_ok_and(|row| row + 1 == self.len()))
     }
 
     /// The rows as an Arrow array; the column is empty afterwards, with room for as much again. Fails where a string is not
@@ -195,8 +170,7 @@ impl Column {
             Values::Bytes(bytes) => {
                 let offsets = bytes.take_offsets();
                 let room = bytes.data.len() + bytes.data.len() / 8;
-                let data =
-                    Buffer::from_vec(mem::replace(&mut bytes.data, Vec::with_capacity(room)));
+                let data = Buffer::from_vec(mem::replace(&mut bytes.data, Vec::with_capacity(room)));
                 match self.kind {
                     EventType::Binary => Arc::new(BinaryArray::try_new(offsets, data, nulls)?),
                     _ => Arc::new(StringArray::try_new(offsets, data, nulls)?),
@@ -205,15 +179,10 @@ impl Column {
             Values::Int(values) => Arc::new(Int32Array::try_new(refill(values).into(), nulls)?),
             Values::Long(values) => match self.kind {
                 EventType::Long => Arc::new(Int64Array::try_new(refill(values).into(), nulls)?),
-                _ => Arc::new(
-                    TimestampMicrosecondArray::try_new(refill(values).into(), nulls)?
-                        .with_timezone("UTC"),
-                ),
+                _ => Arc::new(TimestampMicrosecondArray::try_new(refill(values).into(), nulls)?.with_timezone("UTC")),
             },
             Values::Float(values) => Arc::new(Float32Array::try_new(refill(values).into(), nulls)?),
-            Values::Double(values) => {
-                Arc::new(Float64Array::try_new(refill(values).into(), nulls)?)
-            }
+            Values::Double(values) => Arc::new(Float64Array::try_new(refill(values).into(), nulls)?),
             Values::Boolean(values) => {
                 let bits = BooleanBuffer::from(values.as_slice());
                 values.clear();
@@ -222,9 +191,7 @@ impl Column {
             Values::Decimal(values) => {
                 let array = Decimal128Array::try_new(refill(values).into(), nulls)?;
                 match self.kind {
-                    EventType::Decimal(precision, scale) => {
-                        Arc::new(array.with_precision_and_scale(precision, scale)?)
-                    }
+                    EventType::Decimal(precision, scale) => Arc::new(array.with_precision_and_scale(precision, scale)?),
                     _ => Arc::new(array),
                 }
             }

@@ -30,11 +30,7 @@ pub(super) struct General {
 
 impl General {
     pub(super) fn new(schema: &EventSchema) -> Self {
-        let names: Vec<String> = schema
-            .fields
-            .iter()
-            .map(|field| field.name.clone())
-            .collect();
+        let names: Vec<String> = schema.fields.iter().map(|field| field.name.clone()).collect();
         Self {
             by_name: names.iter().cloned().zip(0..).collect(),
             required: schema.fields.iter().map(|field| field.required).collect(),
@@ -44,54 +40,25 @@ impl General {
     }
 
     /// Appends row `row`. On an error the columns hold a part of it: the caller takes it back.
-    pub(super) fn row(
-        &mut self,
-        payload: &[u8],
-        columns: &mut [Column],
-        row: usize,
-    ) -> Result<(), Problem> {
+    pub(super) fn row(&mut self, payload: &[u8], columns: &mut [Column], row: usize) -> Result<(), Problem> {
         let text = std::str::from_utf8(payload).map_err(|error| {
-            Problem::new(
-                reason::INVALID_UTF8,
-                format!("the payload is not UTF-8 at byte {}", error.valid_up_to()),
-            )
+            Problem::new(reason::INVALID_UTF8, format!("the payload is not UTF-8 at byte {}", error.valid_up_to()))
         })?;
         self.problems.clear();
         let mut json = serde_json::Deserializer::from_str(text);
         let starts = text.trim_start_matches([' ', '\t', '\r', '\n']);
         let outcome = if starts.starts_with('{') {
-            json.deserialize_map(Object {
-                general: self,
-                columns,
-                row,
-            })
-            .map(|()| None)
+            json.deserialize_map(Object { general: self, columns, row }).map(|()| None)
         } else {
-            json.deserialize_ignored_any(IgnoredAny)
-                .map(|_| Some(kind_of(starts)))
+            json.deserialize_ignored_any(IgnoredAny).map(|_| Some(kind_of(starts)))
         };
-        let other = outcome.map_err(|error| {
-            Problem::new(
-                reason::NOT_JSON,
-                format!("the payload is not JSON: {error}"),
-            )
-        })?;
+        let other = outcome.map_err(|error| Problem::new(reason::NOT_JSON, format!("the payload is not JSON: {error}")))?;
         json.end().map_err(|error| {
             let what = "something follows the event; one message holds one object";
-            Problem::new(
-                reason::TRAILING_DATA,
-                format!(
-                    "{what} (at line {} column {})",
-                    error.line(),
-                    error.column()
-                ),
-            )
+            Problem::new(reason::TRAILING_DATA, format!("{what} (at line {} column {})", error.line(), error.column()))
         })?;
         match other {
-            Some(kind) => Err(Problem::new(
-                reason::NOT_AN_OBJECT,
-                format!("found {kind}, wanted an object"),
-            )),
+            Some(kind) => Err(Problem::new(reason::NOT_AN_OBJECT, format!("found {kind}, wanted an object"))),
             None => self.complete(columns, row),
         }
     }
@@ -114,27 +81,16 @@ impl General {
 
     /// Tells the first problem in the order of the schema, or fills missing fields with null.
     fn complete(&mut self, columns: &mut [Column], row: usize) -> Result<(), Problem> {
-        let problem = self
-            .problems
-            .iter()
-            .min_by_key(|(index, _)| *index)
-            .map(|(index, _)| *index);
+        let problem = self.problems.iter().min_by_key(|(index, _)| *index).map(|(index, _)| *index);
         for (index, column) in columns.iter_mut().enumerate() {
             if problem == Some(index) {
-                let at = self
-                    .problems
-                    .iter()
-                    .position(|(other, _)| *other == index)
-                    .unwrap_or(0);
+                let at = self.problems.iter().position(|(other, _)| *other == index).unwrap_or(0);
                 return Err(self.problems.swap_remove(at).1);
             }
             let missing = column.len() == row;
             if self.required[index] && (missing || column.last_is_null()) {
                 let what = if missing { "is missing" } else { "is null" };
-                let detail = format!(
-                    "field {:?} {what}, and it is required ({}!)",
-                    self.names[index], column.kind
-                );
+                let detail = format!("field {:?} {what}, and it is required ({}!)", self.names[index], column.kind);
                 return Err(Problem::new(reason::MISSING_FIELD, detail));
             }
             if missing {
@@ -161,10 +117,7 @@ impl<'de> Visitor<'de> for Object<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut expected = 0;
-        while let Some(key) = map.next_key_seed(Key {
-            general: self.general,
-            expected,
-        })? {
+        while let Some(key) = map.next_key_seed(Key { general: self.general, expected })? {
             match key {
                 Some(index) => {
                     let raw: &RawValue = map.next_value()?;
@@ -202,12 +155,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
-        if self
-            .general
-            .names
-            .get(self.expected)
-            .is_some_and(|name| name == key)
-        {
+        if self.general.names.get(self.expected).is_some_and(|name| name == key) {
             return Ok(Some(self.expected));
         }
         Ok(self.general.by_name.get(key).copied())
@@ -235,16 +183,8 @@ pub(super) fn push(column: &mut Column, raw: &str) -> Result<(), Problem> {
         }
         Values::Long(values) if is_number && *kind != EventType::TimestampRfc3339 => {
             let value = literal::integer(raw).map_err(refuse)?;
-            let unit = if *kind == EventType::TimestampMillis {
-                1_000
-            } else {
-                1
-            };
-            values.push(
-                value
-                    .checked_mul(unit)
-                    .ok_or_else(|| refuse(Refused::OutOfRange))?,
-            );
+            let unit = if *kind == EventType::TimestampMillis { 1_000 } else { 1 };
+            values.push(value.checked_mul(unit).ok_or_else(|| refuse(Refused::OutOfRange))?);
             Ok(())
         }
         Values::Long(values) if is_string && *kind == EventType::TimestampRfc3339 => {
@@ -266,9 +206,7 @@ pub(super) fn push(column: &mut Column, raw: &str) -> Result<(), Problem> {
         }
         Values::Decimal(values) if is_number || is_string => {
             let unquoted = if is_string { unquote(raw)? } else { raw.into() };
-            let EventType::Decimal(precision, scale) = *kind else {
-                return Err(refuse(Refused::WrongType));
-            };
+            let EventType::Decimal(precision, scale) = *kind else { return Err(refuse(Refused::WrongType)) };
             if !literal::is_number(&unquoted) {
                 return Err(refuse(Refused::WrongType));
             }
@@ -285,9 +223,7 @@ fn push_bytes(kind: &EventType, bytes: &mut Bytes, raw: &str) -> Result<(), Prob
     if *kind == EventType::Binary {
         use base64::Engine as _;
         let engine = base64::engine::general_purpose::STANDARD;
-        engine
-            .decode_vec(text.as_bytes(), &mut bytes.data)
-            .map_err(|_| refuse(kind, raw, Refused::WrongType))?;
+        engine.decode_vec(text.as_bytes(), &mut bytes.data).map_err(|_| refuse(kind, raw, Refused::WrongType))?;
     } else {
         bytes.data.extend_from_slice(text.as_bytes());
     }
@@ -296,10 +232,7 @@ fn push_bytes(kind: &EventType, bytes: &mut Bytes, raw: &str) -> Result<(), Prob
 
 fn push_list(offsets: &mut Vec<i32>, items: &mut Column, raw: &str) -> Result<(), Problem> {
     let mut problem = None;
-    let list = List {
-        items,
-        problem: &mut problem,
-    };
+    let list = List { items, problem: &mut problem };
     // The grammar was checked, so the only failure is the one noted.
     let read = serde_json::Deserializer::from_str(raw).deserialize_seq(list);
     if let Some(problem) = problem {
@@ -339,42 +272,27 @@ impl<'de> Visitor<'de> for List<'_> {
 
 /// What a string literal says. Only an escape that is no character (half of a surrogate pair) can be wrong with it.
 fn unquote(raw: &str) -> Result<std::borrow::Cow<'_, str>, Problem> {
-    let inner = raw
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(raw);
+    let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
     if !inner.contains('\\') {
         return Ok(inner.into());
     }
     serde_json::from_str::<String>(raw)
         .map(Into::into)
-        .map_err(|error| {
-            Problem::new(
-                reason::NOT_JSON,
-                format!("found {}, which is no text: {error}", shown(raw)),
-            )
-        })
+        .map_err(|error| Problem::new(reason::NOT_JSON, format!("found {}, which is no text: {error}", shown(raw))))
 }
 
 fn refuse(kind: &EventType, raw: &str, refused: Refused) -> Problem {
     let found = format!("found {} {}", kind_of(raw), shown(raw));
     match refused {
-        Refused::WrongType => Problem::new(
-            reason::WRONG_TYPE,
-            format!("{found}, wanted {}", wanted(kind)),
-        ),
-        Refused::OutOfRange => Problem::new(
-            reason::OUT_OF_RANGE,
-            format!("{found}, which a {kind} cannot hold without loss"),
-        ),
+        Refused::WrongType => Problem::new(reason::WRONG_TYPE, format!("{found}, wanted {}", wanted(kind))),
+        Refused::OutOfRange => {
+            Problem::new(reason::OUT_OF_RANGE, format!("{found}, which a {kind} cannot hold without loss"))
+        }
     }
 }
 
 fn full() -> Problem {
-    Problem::new(
-        reason::OUT_OF_RANGE,
-        "the column holds 2 GiB in this batch already",
-    )
+    Problem::new(reason::OUT_OF_RANGE, "the column holds 2 GiB in this batch already")
 }
 
 /// What a type takes, in words.
@@ -386,9 +304,7 @@ fn wanted(kind: &EventType) -> String {
         EventType::Boolean => "true or false".into(),
         EventType::TimestampMillis => "an integer, the milliseconds since 1970".into(),
         EventType::TimestampMicros => "an integer, the microseconds since 1970".into(),
-        EventType::TimestampRfc3339 => {
-            "a string with an RFC 3339 time, such as \"2026-11-24T00:30:00Z\"".into()
-        }
+        EventType::TimestampRfc3339 => "a string with an RFC 3339 time, such as \"2026-11-24T00:30:00Z\"".into(),
         EventType::Binary => "a string in base64 (standard alphabet, padded)".into(),
         EventType::Decimal(..) => format!("a number, or one in a string ({kind})"),
         EventType::List(_) => format!("a list ({kind})"),

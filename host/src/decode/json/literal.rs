@@ -14,10 +14,7 @@ pub(super) enum Refused {
 
 /// An integer literal: no fraction, no exponent.
 pub(super) fn integer(literal: &str) -> Result<i64, Refused> {
-    if literal
-        .bytes()
-        .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-    {
+    if literal.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return Err(Refused::WrongType);
     }
     literal.parse().map_err(|_| Refused::OutOfRange)
@@ -25,20 +22,12 @@ pub(super) fn integer(literal: &str) -> Result<i64, Refused> {
 
 /// Any number literal, rounded to the nearest double.
 pub(super) fn double(literal: &str) -> Result<f64, Refused> {
-    literal
-        .parse()
-        .ok()
-        .filter(|value: &f64| value.is_finite())
-        .ok_or(Refused::OutOfRange)
+    literal.parse().ok().filter(|value: &f64| value.is_finite()).ok_or(Refused::OutOfRange)
 }
 
 /// Any number literal, rounded (once) to the nearest float.
 pub(super) fn float(literal: &str) -> Result<f32, Refused> {
-    literal
-        .parse()
-        .ok()
-        .filter(|value: &f32| value.is_finite())
-        .ok_or(Refused::OutOfRange)
+    literal.parse().ok().filter(|value: &f32| value.is_finite()).ok_or(Refused::OutOfRange)
 }
 
 /// The unscaled value of a number literal in `decimal(precision, scale)`, where it holds it exactly.
@@ -54,17 +43,10 @@ pub(super) fn decimal(literal: &str, precision: u8, scale: i8) -> Result<i128, R
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let fraction = fraction.trim_end_matches('0');
     let (whole, zeros) = match (whole.trim_start_matches('0'), fraction) {
-        (whole, "") => (
-            whole.trim_end_matches('0'),
-            whole.len() - whole.trim_end_matches('0').len(),
-        ),
+        (whole, "") => (whole.trim_end_matches('0'), whole.len() - whole.trim_end_matches('0').len()),
         (whole, _) => (whole, 0),
     };
-    let fraction_digits = if whole.is_empty() {
-        fraction.trim_start_matches('0')
-    } else {
-        fraction
-    };
+    let fraction_digits = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
     if whole.is_empty() && fraction_digits.is_empty() {
         return Ok(0);
     }
@@ -85,10 +67,7 @@ pub(super) fn decimal(literal: &str, precision: u8, scale: i8) -> Result<i128, R
         .and_then(|shift| shift.checked_sub(length(fraction.len())))
         .ok_or(Refused::OutOfRange)?;
     let shift = u32::try_from(shift).map_err(|_| Refused::OutOfRange)?;
-    let value = 10_i128
-        .checked_pow(shift)
-        .and_then(|power| value.checked_mul(power))
-        .ok_or(Refused::OutOfRange)?;
+    let value = 10_i128.checked_pow(shift).and_then(|power| value.checked_mul(power)).ok_or(Refused::OutOfRange)?;
     if value >= 10_i128.pow(u32::from(precision)) {
         return Err(Refused::OutOfRange);
     }
@@ -147,10 +126,7 @@ mod tests {
         for (literal, expected) in [
             ("1.25", Ok(125)),
             ("-1.5", Ok(-150)),
-            (
-                "1.250000000000000000000000000000000000000000000000",
-                Ok(125),
-            ),
+            ("1.250000000000000000000000000000000000000000000000", Ok(125)),
             ("0.010e1", Ok(10)),
             ("1e2", Ok(10_000)),
             ("1500e-2", Ok(1_500)),
@@ -166,14 +142,8 @@ mod tests {
         ] {
             assert_eq!(decimal(literal, 10, 2), expected, "{literal}");
         }
-        assert_eq!(
-            decimal("99999999999999999999999999999999999999", 38, 0),
-            Ok(10_i128.pow(38) - 1)
-        );
-        assert_eq!(
-            decimal("0.00000000000000000000000000000000000001", 38, 38),
-            Ok(1)
-        );
+        assert_eq!(decimal("99999999999999999999999999999999999999", 38, 0), Ok(10_i128.pow(38) - 1));
+        assert_eq!(decimal("0.00000000000000000000000000000000000001", 38, 38), Ok(1));
     }
 
     proptest! {

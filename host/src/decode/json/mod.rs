@@ -37,10 +37,7 @@ struct Problem {
 
 impl Problem {
     fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -56,11 +53,7 @@ impl JsonDecoder {
     pub fn new(schema: &EventSchema) -> Self {
         Self {
             schema: Arc::clone(&schema.arrow),
-            columns: schema
-                .fields
-                .iter()
-                .map(|field| Column::new(&field.kind))
-                .collect(),
+            columns: schema.fields.iter().map(|field| Column::new(&field.kind)).collect(),
             general: General::new(schema),
         }
     }
@@ -78,26 +71,15 @@ impl JsonDecoder {
             let message = u32::try_from(index).unwrap_or(u32::MAX);
             let outcome = match batch.get(index).payload {
                 Some(payload) => self.row(payload, messages.len()),
-                None => Err(Problem::new(
-                    reason::NULL_PAYLOAD,
-                    "the message has no payload (a tombstone)",
-                )),
+                None => Err(Problem::new(reason::NULL_PAYLOAD, "the message has no payload (a tombstone)")),
             };
             match outcome {
                 Ok(()) => messages.push(message),
-                Err(Problem { reason, detail }) => undecodable.push(Undecodable {
-                    message,
-                    reason,
-                    detail,
-                }),
+                Err(Problem { reason, detail }) => undecodable.push(Undecodable { message, reason, detail }),
             }
         }
         match self.finish() {
-            Ok(rows) => Decoded {
-                rows,
-                messages,
-                undecodable,
-            },
+            Ok(rows) => Decoded { rows, messages, undecodable },
             Err(error) => self.nothing(batch, &error),
         }
     }
@@ -106,19 +88,13 @@ impl JsonDecoder {
     fn row(&mut self, payload: &[u8], row: usize) -> Result<(), Problem> {
         let outcome = self.general.row(payload, &mut self.columns, row);
         if outcome.is_err() {
-            self.columns
-                .iter_mut()
-                .for_each(|column| column.truncate(row));
+            self.columns.iter_mut().for_each(|column| column.truncate(row));
         }
         outcome
     }
 
     fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        let arrays = self
-            .columns
-            .iter_mut()
-            .map(Column::finish)
-            .collect::<Result<Vec<ArrayRef>, _>>()?;
+        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<ArrayRef>, _>>()?;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 
@@ -126,17 +102,9 @@ impl JsonDecoder {
     fn nothing(&self, batch: &dyn Messages, error: &ArrowError) -> Decoded {
         let detail = format!("the batch could not be decoded: {error}");
         let undecodable = (0..u32::try_from(batch.len()).unwrap_or(u32::MAX))
-            .map(|message| Undecodable {
-                message,
-                reason: reason::NOT_JSON,
-                detail: detail.clone(),
-            })
+            .map(|message| Undecodable { message, reason: reason::NOT_JSON, detail: detail.clone() })
             .collect();
-        Decoded {
-            rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
-            messages: Vec::new(),
-            undecodable,
-        }
+        Decoded { rows: RecordBatch::new_empty(Arc::clone(&self.schema)), messages: Vec::new(), undecodable }
     }
 }
 

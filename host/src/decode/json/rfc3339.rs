@@ -7,11 +7,7 @@
 /// Microseconds since 1970, or `None` where the text is not such a time.
 pub(super) fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
-    if bytes.len() < 20
-        || bytes[4] != b'-'
-        || bytes[7] != b'-'
-        || !matches!(bytes[10], b'T' | b't' | b' ')
-    {
+    if bytes.len() < 20 || bytes[4] != b'-' || bytes[7] != b'-' || !matches!(bytes[10], b'T' | b't' | b' ') {
         return None;
     }
     let year = number(&bytes[0..4])?;
@@ -35,11 +31,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
 
 /// Digits only, at most a handful.
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |value, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| value * 10 + i64::from(digit - b'0'))
-    })
+    digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// `HH:MM` as minutes.
@@ -61,14 +53,7 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if count == 0 {
         return None;
     }
-    let micros = (0..6).fold(0, |value, at| {
-        value * 10
-            + if at < count {
-                i64::from(rest[at] - b'0')
-            } else {
-                0
-            }
-    });
+    let micros = (0..6).fold(0, |value, at| value * 10 + if at < count { i64::from(rest[at] - b'0') } else { 0 });
     Some((micros, &rest[count..]))
 }
 
@@ -85,11 +70,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
         return None;
     }
     // Years that begin in March, so that the leap day is a year's last.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     Some(year * 365 + leap_days + day_of_year - 719_468)
@@ -107,10 +88,7 @@ mod tests {
             ("1970-01-01 00:00:00.5z", 500_000),
             ("1970-01-01T01:00:00.000001+01:00", 1),
             ("1969-12-31T23:59:59.9999999Z", -1),
-            (
-                "2026-11-24T00:30:00-23:59",
-                1_795_480_200_000_000 + 86_340_000_000,
-            ),
+            ("2026-11-24T00:30:00-23:59", 1_795_480_200_000_000 + 86_340_000_000),
             ("0000-02-29T00:00:00Z", -62_162_121_600_000_000),
             ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
         ] {
@@ -121,24 +99,10 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for text in [
-            "",
-            "2026-11-24",
-            "2026-11-24T00:30Z",
-            "2026-11-24T00:30:00",
-            "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z",
-            "2026-00-01T00:00:00Z",
-            "2026-01-00T00:00:00Z",
-            "2026-01-01T24:00:00Z",
-            "2026-01-01T00:60:00Z",
-            "2026-01-01T00:00:60Z",
-            "2026-01-01T00:00:00.Z",
-            "2026-01-01T00:00:00+0100",
-            "2026-01-01T00:00:00+24:00",
-            "2026-01-01T00:00:00Z ",
-            "+026-01-01T00:00:00Z",
-            "2026-01-01T00:00:00Z[UTC]",
-            "2026-01-01T00:00:00é",
+            "", "2026-11-24", "2026-11-24T00:30Z", "2026-11-24T00:30:00", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:60Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+0100", "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00Z ", "+026-01-01T00:00:00Z", "2026-01-01T00:00:00Z[UTC]", "2026-01-01T00:00:00é",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -14,11 +14,7 @@ pub(super) fn schema(fields: &[(&str, &str)]) -> EventSchema {
             Some(text) => EventType::parse_with_format(text, "rfc3339").unwrap(),
             None => EventType::parse(text).unwrap(),
         };
-        EventField {
-            name: (*name).into(),
-            kind,
-            required,
-        }
+        EventField { name: (*name).into(), kind, required }
     };
     EventSchema::new(fields.iter().map(field).collect()).unwrap()
 }
@@ -27,12 +23,7 @@ pub(super) fn schema(fields: &[(&str, &str)]) -> EventSchema {
 pub(super) fn messages<P: AsRef<[u8]>>(payloads: &[P]) -> OwnedMessages {
     let mut messages = OwnedMessages::default();
     for (offset, payload) in (0..).zip(payloads) {
-        messages.push(Message {
-            offset,
-            timestamp_ms: None,
-            key: None,
-            payload: Some(payload.as_ref()),
-        });
+        messages.push(Message { offset, timestamp_ms: None, key: None, payload: Some(payload.as_ref()) });
     }
     messages
 }
@@ -103,16 +94,8 @@ fn values_by_type() {
         ("timestamp(ms)", "\"2023-11-14T22:13:20Z\"", "wrong-type"),
         ("timestamp(us)", "1700000000123456", "1700000000123456"),
         ("timestamp(us)", "1.5", "wrong-type"),
-        (
-            "rfc3339 timestamp(us)",
-            "\"2023-11-14T23:13:20.1234567+01:00\"",
-            "1700000000123456",
-        ),
-        (
-            "rfc3339 timestamp(us)",
-            "\"2023-02-30T00:00:00Z\"",
-            "wrong-type",
-        ),
+        ("rfc3339 timestamp(us)", "\"2023-11-14T23:13:20.1234567+01:00\"", "1700000000123456"),
+        ("rfc3339 timestamp(us)", "\"2023-02-30T00:00:00Z\"", "wrong-type"),
         ("rfc3339 timestamp(us)", "1700000000123", "wrong-type"),
         ("binary", "\"AQ+/\"", "010fbf"),
         ("binary", r#""AQ+\/""#, "010fbf"),
@@ -127,11 +110,7 @@ fn values_by_type() {
         ("decimal(10,2)", "100000000", "out-of-range"),
         ("decimal(10,2)", "\"1,5\"", "wrong-type"),
         ("decimal(10,2)", "\"\"", "wrong-type"),
-        (
-            "decimal(38,0)",
-            "12345678901234567890123456789012345678",
-            "12345678901234567890123456789012345678",
-        ),
+        ("decimal(38,0)", "12345678901234567890123456789012345678", "12345678901234567890123456789012345678"),
         ("list<int>", "[1, null,3]", "[1, , 3]"),
         ("list<int>", "[]", "[]"),
         ("list<int>", "[1,\"x\"]", "wrong-type"),
@@ -181,22 +160,10 @@ fn messages_that_are_no_event() {
 #[test]
 fn details_name_the_field_and_what_was_wanted() {
     for (payload, detail) in [
-        (
-            r#"{"ts":"abc"}"#,
-            r#"field "ts": found the string "abc", wanted an integer (long)"#,
-        ),
-        (
-            r#"{"ts":1.5}"#,
-            r#"field "ts": found the number 1.5, wanted an integer (long)"#,
-        ),
-        (
-            r#"{"ts":9223372036854775808}"#,
-            r#"field "ts": found the number 9223372036854775808, which a long cannot"#,
-        ),
-        (
-            r#"{"ids":[1,true]}"#,
-            r#"field "ids": item 1: found the boolean true, wanted an integer (int)"#,
-        ),
+        (r#"{"ts":"abc"}"#, r#"field "ts": found the string "abc", wanted an integer (long)"#),
+        (r#"{"ts":1.5}"#, r#"field "ts": found the number 1.5, wanted an integer (long)"#),
+        (r#"{"ts":9223372036854775808}"#, r#"field "ts": found the number 9223372036854775808, which a long cannot"#),
+        (r#"{"ids":[1,true]}"#, r#"field "ids": item 1: found the boolean true, wanted an integer (int)"#),
         ("{}", r#"field "ts" is missing, and it is required (long!)"#),
         (r#"{"ts":null}"#, r#"field "ts" is null"#),
         ("[]", "found the list, wanted an object"),
@@ -212,13 +179,7 @@ fn details_name_the_field_and_what_was_wanted() {
 
 #[test]
 fn good_and_bad_in_one_batch() {
-    let fields = schema(&[
-        ("s", "string"),
-        ("n", "int"),
-        ("d", "double"),
-        ("l", "list<string>"),
-        ("t", "timestamp(ms)!"),
-    ]);
+    let fields = schema(&[("s", "string"), ("n", "int"), ("d", "double"), ("l", "list<string>"), ("t", "timestamp(ms)!")]);
     let mut decoder = JsonDecoder::new(&fields);
     for _ in 0..2 {
         let mut batch = messages(&[
@@ -229,70 +190,23 @@ fn good_and_bad_in_one_batch() {
             b"{\"s\":\"b\xffd\",\"t\":1}",
             br#"{"t":3,"l":["d"],"s":null}"#,
         ]);
-        batch.push(Message {
-            offset: 6,
-            timestamp_ms: None,
-            key: None,
-            payload: None,
-        });
-        batch.push(Message {
-            offset: 7,
-            timestamp_ms: None,
-            key: None,
-            payload: Some(br#"{"s":"last","t":4}"#),
-        });
-        let Decoded {
-            rows,
-            messages,
-            undecodable,
-        } = decoder.decode_messages(&batch);
+        batch.push(Message { offset: 6, timestamp_ms: None, key: None, payload: None });
+        batch.push(Message { offset: 7, timestamp_ms: None, key: None, payload: Some(br#"{"s":"last","t":4}"#) });
+        let Decoded { rows, messages, undecodable } = decoder.decode_messages(&batch);
         assert_eq!(messages, [0, 5, 7]);
-        let reasons: Vec<_> = undecodable
-            .iter()
-            .map(|bad| (bad.message, bad.reason))
-            .collect();
+        let reasons: Vec<_> = undecodable.iter().map(|bad| (bad.message, bad.reason)).collect();
         assert_eq!(
             reasons,
-            [
-                (1, "wrong-type"),
-                (2, "missing-field"),
-                (3, "not-json"),
-                (4, "invalid-utf8"),
-                (6, "null-payload")
-            ]
+            [(1, "wrong-type"), (2, "missing-field"), (3, "not-json"), (4, "invalid-utf8"), (6, "null-payload")]
         );
         assert_eq!(rows.schema(), fields.arrow);
         let strings: Vec<_> = rows.column(0).as_string::<i32>().iter().collect();
         assert_eq!(strings, [Some("one"), None, Some("last")]);
-        assert_eq!(
-            rows.column(1)
-                .as_primitive::<Int32Type>()
-                .iter()
-                .collect::<Vec<_>>(),
-            [Some(1), None, None]
-        );
-        assert_eq!(
-            rows.column(2)
-                .as_primitive::<Float64Type>()
-                .iter()
-                .collect::<Vec<_>>(),
-            [Some(1.5), None, None]
-        );
+        assert_eq!(rows.column(1).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, None]);
+        assert_eq!(rows.column(2).as_primitive::<Float64Type>().iter().collect::<Vec<_>>(), [Some(1.5), None, None]);
         let lists = rows.column(3).as_list::<i32>();
-        assert_eq!(
-            (
-                lists.value_length(0),
-                lists.value_length(1),
-                lists.is_null(2)
-            ),
-            (2, 1, true)
-        );
-        assert_eq!(
-            rows.column(4)
-                .as_primitive::<TimestampMicrosecondType>()
-                .values(),
-            &[1_000, 3_000, 4_000]
-        );
+        assert_eq!((lists.value_length(0), lists.value_length(1), lists.is_null(2)), (2, 1, true));
+        assert_eq!(rows.column(4).as_primitive::<TimestampMicrosecondType>().values(), &[1_000, 3_000, 4_000]);
     }
 }
 
@@ -300,9 +214,6 @@ fn good_and_bad_in_one_batch() {
 fn an_empty_batch_has_the_schema() {
     let fields = schema(&[("n", "long!")]);
     let decoded = JsonDecoder::new(&fields).decode_messages(&OwnedMessages::default());
-    assert_eq!(
-        (decoded.rows.num_rows(), decoded.rows.schema()),
-        (0, fields.arrow)
-    );
+    assert_eq!((decoded.rows.num_rows(), decoded.rows.schema()), (0, fields.arrow));
     assert_eq!(decoded.rows.column(0).as_primitive::<Int64Type>().len(), 0);
 }

@@ -31,14 +31,7 @@ impl Lines {
     }
 
     fn with_longest(offset: i64, longest: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            head: 0,
-            scanned: 0,
-            offset,
-            thrown: 0,
-            longest,
-        }
+        Self { buffer: Vec::new(), head: 0, scanned: 0, offset, thrown: 0, longest }
     }
 
     /// The offset at which the next line begins.
@@ -99,12 +92,7 @@ impl Lines {
         if line.is_empty() {
             return false;
         }
-        messages.push(Message {
-            offset: self.offset,
-            timestamp_ms: None,
-            key: None,
-            payload: Some(line),
-        });
+        messages.push(Message { offset: self.offset, timestamp_ms: None, key: None, payload: Some(line) });
         true
     }
 }
@@ -116,12 +104,7 @@ mod tests {
     use super::*;
     use crate::source::Messages;
 
-    fn lines(
-        text: &[u8],
-        block: usize,
-        limit: usize,
-        longest: usize,
-    ) -> (Vec<(i64, Vec<u8>)>, i64) {
+    fn lines(text: &[u8], block: usize, limit: usize, longest: usize) -> (Vec<(i64, Vec<u8>)>, i64) {
         let mut lines = Lines::with_longest(0, longest);
         let mut found = Vec::new();
         let mut take = |lines: &mut Lines, ended| {
@@ -149,10 +132,7 @@ mod tests {
     #[test]
     fn carriage_returns_empty_lines_and_a_last_line_without_end() {
         let (found, end) = lines(b"a\r\n\n\r\nbc\n d", 2, 10, 100);
-        assert_eq!(
-            found,
-            [(0, b"a".to_vec()), (6, b"bc".to_vec()), (9, b" d".to_vec())]
-        );
+        assert_eq!(found, [(0, b"a".to_vec()), (6, b"bc".to_vec()), (9, b" d".to_vec())]);
         assert_eq!(end, 11);
     }
 
@@ -161,10 +141,7 @@ mod tests {
         for block in [1, 3, 100] {
             let (found, end) = lines(b"{\"a\":1}      x\n[2]\n", block, 10, 8);
             assert_eq!(found.len(), 2, "block of {block}");
-            assert_eq!(
-                found[0],
-                (0, b"{\"a\":1}  cut here: the line has 14 bytes".to_vec())
-            );
+            assert_eq!(found[0], (0, b"{\"a\":1}  cut here: the line has 14 bytes".to_vec()));
             assert_eq!(found[1], (15, b"[2]".to_vec()));
             assert_eq!(end, 19);
         }

@@ -17,18 +17,11 @@ pub(super) struct StandardInput {
 
 impl StandardInput {
     pub(super) fn new(input: impl std::io::Read + Send + 'static) -> Self {
-        Self {
-            input: Box::new(input),
-        }
+        Self { input: Box::new(input) }
     }
 
     /// Begins to read; the first byte counts as `offset`.
-    pub(super) fn begin(
-        self,
-        topic_partition: TopicPartition,
-        offset: i64,
-        wake: Wake,
-    ) -> Result<StandardInputReader> {
+    pub(super) fn begin(self, topic_partition: TopicPartition, offset: i64, wake: Wake) -> Result<StandardInputReader> {
         let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
         let mut input = self.input;
         let read = {
@@ -55,19 +48,9 @@ impl StandardInput {
                 wake();
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("stdin".to_owned())
-            .spawn(read);
-        thread.map_err(|error| {
-            Error::fatal("cannot start the thread that reads standard input").because(error)
-        })?;
-        Ok(StandardInputReader {
-            topic_partition,
-            blocks,
-            lines: Lines::at(offset),
-            ended: false,
-            wake,
-        })
+        let thread = std::thread::Builder::new().name("stdin".to_owned()).spawn(read);
+        thread.map_err(|error| Error::fatal("cannot start the thread that reads standard input").because(error))?;
+        Ok(StandardInputReader { topic_partition, blocks, lines: Lines::at(offset), ended: false, wake })
     }
 }
 
@@ -84,36 +67,24 @@ impl PartitionReader for StandardInputReader {
     fn read(&mut self, limit: usize) -> Result<Read> {
         let mut messages = OwnedMessages::default();
         for _ in 0..BYTES_PER_READ / BLOCK {
-            self.lines
-                .take(limit - messages.len(), self.ended, &mut messages);
+            self.lines.take(limit - messages.len(), self.ended, &mut messages);
             if messages.len() >= limit {
                 break;
             }
             if self.ended {
                 if messages.is_empty() {
-                    return Ok(Read::Finished {
-                        next: self.lines.offset(),
-                    });
+                    return Ok(Read::Finished { next: self.lines.offset() });
                 }
                 break;
             }
             match self.blocks.try_recv() {
                 Ok(Ok(block)) => self.lines.feed(&block),
-                Ok(Err(error)) => {
-                    return Err(Error::fatal("cannot read standard input").because(error));
-                }
+                Ok(Err(error)) => return Err(Error::fatal("cannot read standard input").because(error)),
                 // The thread wakes the worker after the next block.
-                Err(TryRecvError::Empty) => {
-                    return Ok(found(&self.topic_partition, messages, &self.lines, None));
-                }
+                Err(TryRecvError::Empty) => return Ok(found(&self.topic_partition, messages, &self.lines, None)),
                 Err(TryRecvError::Disconnected) => self.ended = true,
             }
         }
-        Ok(found(
-            &self.topic_partition,
-            messages,
-            &self.lines,
-            Some(&self.wake),
-        ))
+        Ok(found(&self.topic_partition, messages, &self.lines, Some(&self.wake)))
     }
 }

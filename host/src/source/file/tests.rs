@@ -11,9 +11,7 @@ fn nothing() -> Wake {
 }
 
 fn source(path: &Path) -> Result<FileSource> {
-    FileSource::new(&FileConfig {
-        path: path.to_str().unwrap().to_owned(),
-    })
+    FileSource::new(&FileConfig { path: path.to_str().unwrap().to_owned() })
 }
 
 fn assigned(source: &mut FileSource) -> Vec<TopicPartition> {
@@ -24,15 +22,8 @@ fn assigned(source: &mut FileSource) -> Vec<TopicPartition> {
 }
 
 /// All messages with their offsets, and the end.
-fn read_all(
-    source: &mut FileSource,
-    topic_partition: &TopicPartition,
-    from: i64,
-) -> (Vec<(i64, String)>, i64) {
-    let mut reader = source
-        .begin(&[(topic_partition.clone(), from)], &[nothing()])
-        .unwrap()
-        .remove(0);
+fn read_all(source: &mut FileSource, topic_partition: &TopicPartition, from: i64) -> (Vec<(i64, String)>, i64) {
+    let mut reader = source.begin(&[(topic_partition.clone(), from)], &[nothing()]).unwrap().remove(0);
     let mut found = Vec::new();
     loop {
         match reader.read(2).unwrap() {
@@ -41,10 +32,7 @@ fn read_all(
                 for index in 0..batch.messages.len() {
                     let message = batch.messages.get(index);
                     assert!(message.offset < batch.next);
-                    found.push((
-                        message.offset,
-                        String::from_utf8(message.payload.unwrap().to_vec()).unwrap(),
-                    ));
+                    found.push((message.offset, String::from_utf8(message.payload.unwrap().to_vec()).unwrap()));
                 }
             }
             Read::Finished { next } => return (found, next),
@@ -63,52 +51,23 @@ fn a_file_goes_on_where_the_last_run_ended() {
     let all = assigned(&mut first);
     assert_eq!(all.len(), 1);
     let topic_partition = &all[0];
-    assert!(
-        topic_partition.topic.starts_with("plays_1-") && topic_partition.topic.len() == 16,
-        "{topic_partition}"
-    );
+    assert!(topic_partition.topic.starts_with("plays_1-") && topic_partition.topic.len() == 16, "{topic_partition}");
     let identity = first.identity(topic_partition).unwrap();
     let (found, end) = read_all(&mut first, topic_partition, 0);
-    assert_eq!(
-        found,
-        [
-            (0, "{\"a\":1}".into()),
-            (8, "{\"a\":2}".into()),
-            (16, "{\"a\":3}".into())
-        ]
-    );
+    assert_eq!(found, [(0, "{\"a\":1}".into()), (8, "{\"a\":2}".into()), (16, "{\"a\":3}".into())]);
     assert_eq!(end, 23);
 
     std::fs::write(&path, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n{\"a\":4}\n").unwrap();
     let mut second = source(&path).unwrap();
     assert_eq!(&assigned(&mut second)[0], topic_partition);
-    assert_eq!(
-        second.identity(topic_partition).unwrap(),
-        identity,
-        "a file may grow"
-    );
-    assert_eq!(
-        read_all(&mut second, topic_partition, end),
-        (vec![(24, "{\"a\":4}".into())], 32)
-    );
+    assert_eq!(second.identity(topic_partition).unwrap(), identity, "a file may grow");
+    assert_eq!(read_all(&mut second, topic_partition, end), (vec![(24, "{\"a\":4}".into())], 32));
 
     std::fs::write(&path, "{\"b\":1}\n").unwrap();
     let mut third = source(&path).unwrap();
-    assert_ne!(
-        third.identity(topic_partition).unwrap(),
-        identity,
-        "another file of the same name"
-    );
-    let error = third
-        .begin(&[(topic_partition.clone(), 32)], &[nothing()])
-        .err()
-        .unwrap();
-    assert!(
-        error
-            .to_string()
-            .contains("has 8 bytes, but was read up to byte 32"),
-        "{error}"
-    );
+    assert_ne!(third.identity(topic_partition).unwrap(), identity, "another file of the same name");
+    let error = third.begin(&[(topic_partition.clone(), 32)], &[nothing()]).err().unwrap();
+    assert!(error.to_string().contains("has 8 bytes, but was read up to byte 32"), "{error}");
 }
 
 #[test]
@@ -131,12 +90,7 @@ fn an_identity_holds_while_a_long_first_line_grows() {
 #[test]
 fn a_glob_is_many_topic_partitions_and_empty_files_are_left_out() {
     let directory = tempfile::tempdir().unwrap();
-    for (name, text) in [
-        ("a/x.jsonl", "1\n"),
-        ("b/x.jsonl", "2\n"),
-        ("b/y.jsonl", ""),
-        ("b/z.txt", "3\n"),
-    ] {
+    for (name, text) in [("a/x.jsonl", "1\n"), ("b/x.jsonl", "2\n"), ("b/y.jsonl", ""), ("b/z.txt", "3\n")] {
         let path = directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
@@ -163,19 +117,10 @@ fn standard_input_counts_on_and_is_read_once() {
     let all = assigned(&mut source);
     assert_eq!(all, [TopicPartition::new("stdin", 0)]);
     let (found, end) = read_all(&mut source, &all[0], 100);
-    assert_eq!(
-        found,
-        [(100, "{}".into()), (103, "[]".into()), (107, "x".into())]
-    );
+    assert_eq!(found, [(100, "{}".into()), (103, "[]".into()), (107, "x".into())]);
     assert_eq!(end, 108);
-    let error = source
-        .begin(&[(all[0].clone(), 100)], &[nothing()])
-        .err()
-        .unwrap();
-    assert!(
-        error.to_string().contains("cannot be read again"),
-        "{error}"
-    );
+    let error = source.begin(&[(all[0].clone(), 100)], &[nothing()]).err().unwrap();
+    assert!(error.to_string().contains("cannot be read again"), "{error}");
 }
 
 #[test]
@@ -184,9 +129,7 @@ fn the_worker_is_woken_when_standard_input_has_more_and_when_it_ends() {
     struct Pipe(std::sync::mpsc::Receiver<Vec<u8>>);
     impl io::Read for Pipe {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let Ok(bytes) = self.0.recv() else {
-                return Ok(0);
-            };
+            let Ok(bytes) = self.0.recv() else { return Ok(0) };
             into[..bytes.len()].copy_from_slice(&bytes);
             Ok(bytes.len())
         }
@@ -202,10 +145,7 @@ fn the_worker_is_woken_when_standard_input_has_more_and_when_it_ends() {
             let _ = woken.send(());
         })
     };
-    let mut reader = source
-        .begin(&[(all[0].clone(), 0)], &[wake])
-        .unwrap()
-        .remove(0);
+    let mut reader = source.begin(&[(all[0].clone(), 0)], &[wake]).unwrap().remove(0);
     assert!(matches!(reader.read(10).unwrap(), Read::Empty));
     sender.send(b"{}\n{".to_vec()).unwrap();
     wakes.recv().unwrap();
@@ -214,10 +154,7 @@ fn the_worker_is_woken_when_standard_input_has_more_and_when_it_ends() {
     drop(sender);
     wakes.recv().unwrap();
     assert!(matches!(reader.read(10).unwrap(), Read::Batch(batch) if batch.next == 4));
-    assert!(matches!(
-        reader.read(10).unwrap(),
-        Read::Finished { next: 4 }
-    ));
+    assert!(matches!(reader.read(10).unwrap(), Read::Finished { next: 4 }));
     assert_eq!(count.load(Ordering::Relaxed), 2);
 }
 
@@ -237,16 +174,9 @@ fn a_huge_line_does_not_hold_the_worker() {
             woken.fetch_add(1, Ordering::Relaxed);
         })
     };
-    let mut reader = source
-        .begin(&[(all[0].clone(), 0)], &[wake])
-        .unwrap()
-        .remove(0);
+    let mut reader = source.begin(&[(all[0].clone(), 0)], &[wake]).unwrap().remove(0);
     assert!(matches!(reader.read(10).unwrap(), Read::Empty));
-    assert_eq!(
-        woken.load(Ordering::Relaxed),
-        1,
-        "there is more, so the worker must come again"
-    );
+    assert_eq!(woken.load(Ordering::Relaxed), 1, "there is more, so the worker must come again");
     let batch = loop {
         match reader.read(10).unwrap() {
             Read::Batch(batch) => break batch,
@@ -255,9 +185,6 @@ fn a_huge_line_does_not_hold_the_worker() {
         }
     };
     let payload = batch.messages.get(0).payload.unwrap();
-    assert!(
-        payload.len() < LONGEST_LINE + 100
-            && payload.ends_with(b"cut here: the line has 16777216 bytes")
-    );
+    assert!(payload.len() < LONGEST_LINE + 100 && payload.ends_with(b"cut here: the line has 16777216 bytes"));
     assert_eq!(batch.messages.get(1).payload, Some(&b"{}"[..]));
 }

@@ -40,10 +40,7 @@ fn what_to_do(code: Code) -> Option<&'static str> {
             "check security.protocol and the sasl.* settings under [source.kafka.options]"
         }
         Code::SSL => "check security.protocol and the ssl.* settings under [source.kafka.options]",
-        Code::UnknownTopic
-        | Code::UnknownTopicOrPartition
-        | Code::UnknownPartition
-        | Code::InvalidTopic => {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
             "check topics = [...] in [source.kafka]; topics are never created by reading"
         }
         Code::TopicAuthorizationFailed => "the user needs READ and DESCRIBE on the topic",
@@ -51,12 +48,8 @@ fn what_to_do(code: Code) -> Option<&'static str> {
         Code::InconsistentGroupProtocol => {
             "all members of the group need the same group.protocol and partition.assignment.strategy"
         }
-        Code::UnsupportedVersion => {
-            "the brokers do not know group.protocol = \"consumer\": leave it out"
-        }
-        Code::UnreleasedInstanceId | Code::FencedInstanceId => {
-            "each process needs a group.instance.id of its own"
-        }
+        Code::UnsupportedVersion => "the brokers do not know group.protocol = \"consumer\": leave it out",
+        Code::UnreleasedInstanceId | Code::FencedInstanceId => "each process needs a group.instance.id of its own",
         _ => return None,
     })
 }
@@ -66,12 +59,7 @@ pub(super) fn asking(group: &Group, what: &str, error: KafkaError) -> Error {
     let code = error.rdkafka_error_code();
     let unreachable = matches!(
         code,
-        Some(
-            Code::OperationTimedOut
-                | Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::Resolve
-        ) | None
+        Some(Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve) | None
     );
     // What the client met meanwhile says more than that the answer did not come.
     match group.last_error().filter(|_| unreachable) {
@@ -94,19 +82,13 @@ pub(super) fn of_code(code: Code, message: String) -> Error {
     let error = Error::new(kind_of(code), message);
     match what_to_do(code) {
         Some(hint) => error.hint(hint),
-        None if kind_of(code) == ErrorKind::Transient => {
-            error.hint("check brokers = \"...\" and the network")
-        }
+        None if kind_of(code) == ErrorKind::Transient => error.hint("check brokers = \"...\" and the network"),
         None => error,
     }
 }
 
 /// What a notice in a topic partition's queue means: `None` for what passes by itself, because the client goes on.
-pub(super) fn of_notice(
-    topic_partition: &TopicPartition,
-    position: i64,
-    notice: Notice,
-) -> Option<Error> {
+pub(super) fn of_notice(topic_partition: &TopicPartition, position: i64, notice: Notice) -> Option<Error> {
     let Notice { code, text } = notice;
     let error = match code {
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::fatal(format!(

@@ -22,10 +22,7 @@ pub(super) enum Change {
     /// These are ours now; may be empty.
     Assign(Vec<TopicPartition>),
     /// These go to others, or (`lost`) have gone.
-    Revoke {
-        topic_partitions: Vec<TopicPartition>,
-        lost: bool,
-    },
+    Revoke { topic_partitions: Vec<TopicPartition>, lost: bool },
 }
 
 /// Receives what the client tells.
@@ -38,28 +35,17 @@ pub(crate) struct Group {
 
 impl Group {
     pub(super) fn new(cooperative: bool) -> Self {
-        Self {
-            cooperative,
-            changes: Mutex::default(),
-            last_error: Mutex::default(),
-            closing: AtomicBool::new(false),
-        }
+        Self { cooperative, changes: Mutex::default(), last_error: Mutex::default(), closing: AtomicBool::new(false) }
     }
 
     /// The oldest change that was not taken yet.
     pub(super) fn next_change(&self) -> Option<Change> {
-        self.changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// The client's last error, in its own words: better than "timed out" when brokers cannot be reached.
     pub(super) fn last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on nobody takes changes: each is answered here at once.
@@ -82,10 +68,7 @@ impl Group {
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", facility, "{message}");
             }
             RDKafkaLogLevel::Warning => tracing::info!(target: "librdkafka", facility, "{message}"),
@@ -95,13 +78,8 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        let Some(code) = error.rdkafka_error_code() else {
-            return;
-        };
-        let mut last = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" follows the error that says why.
         if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
             *last = Some((code, reason.to_owned()));
@@ -119,22 +97,13 @@ impl ConsumerContext for Group {
             return;
         }
         let elements = list.elements();
-        let topic_partitions = elements
-            .iter()
-            .map(|e| TopicPartition::new(e.topic(), e.partition()))
-            .collect();
+        let topic_partitions = elements.iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect();
         let change = if assigned {
             Change::Assign(topic_partitions)
         } else {
-            Change::Revoke {
-                topic_partitions,
-                lost: client.assignment_lost(),
-            }
+            Change::Revoke { topic_partitions, lost: client.assignment_lost() }
         };
-        self.changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(change);
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {

@@ -31,41 +31,18 @@ pub(super) fn ends(client: &Client, topic_partitions: &[TopicPartition]) -> Resu
 }
 
 /// The first message of each at or after `timestamp_ms`; the end where there is none.
-pub(super) fn at(
-    client: &Client,
-    topic_partitions: &[TopicPartition],
-    timestamp_ms: i64,
-) -> Result<Vec<i64>> {
+pub(super) fn at(client: &Client, topic_partitions: &[TopicPartition], timestamp_ms: i64) -> Result<Vec<i64>> {
     let found = by_time(client, topic_partitions, timestamp_ms)?;
-    let missing: Vec<_> = topic_partitions
-        .iter()
-        .zip(&found)
-        .filter(|(_, offset)| offset.is_none())
-        .map(|(tp, _)| tp.clone())
-        .collect();
+    let missing: Vec<_> =
+        topic_partitions.iter().zip(&found).filter(|(_, offset)| offset.is_none()).map(|(tp, _)| tp.clone()).collect();
     let mut ends = self::ends(client, &missing)?.into_iter();
-    Ok(found
-        .into_iter()
-        .map(|offset| offset.or_else(|| ends.next()).unwrap_or_default())
-        .collect())
+    Ok(found.into_iter().map(|offset| offset.or_else(|| ends.next()).unwrap_or_default()).collect())
 }
 
 /// What the group has committed for each.
-pub(super) fn committed(
-    client: &Client,
-    topic_partitions: &[TopicPartition],
-    group: &str,
-) -> Result<Vec<i64>> {
-    let failed = |error| {
-        failure::asking(
-            client.context(),
-            "cannot ask Kafka for the group's offsets",
-            error,
-        )
-    };
-    let answer = client
-        .committed_offsets(list(topic_partitions, |_| Offset::Invalid), ANSWER)
-        .map_err(failed)?;
+pub(super) fn committed(client: &Client, topic_partitions: &[TopicPartition], group: &str) -> Result<Vec<i64>> {
+    let failed = |error| failure::asking(client.context(), "cannot ask Kafka for the group's offsets", error);
+    let answer = client.committed_offsets(list(topic_partitions, |_| Offset::Invalid), ANSWER).map_err(failed)?;
     let found = offsets(&answer)?;
     let of = |topic_partition: &TopicPartition| {
         found.get(topic_partition).copied().flatten().ok_or_else(|| {
@@ -78,11 +55,7 @@ pub(super) fn committed(
     topic_partitions.iter().map(of).collect()
 }
 
-fn by_time(
-    client: &Client,
-    topic_partitions: &[TopicPartition],
-    time: i64,
-) -> Result<Vec<Option<i64>>> {
+fn by_time(client: &Client, topic_partitions: &[TopicPartition], time: i64) -> Result<Vec<Option<i64>>> {
     if topic_partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -90,33 +63,20 @@ fn by_time(
     let wanted = list(topic_partitions, |_| Offset::from_raw(time));
     let answer = client.offsets_for_times(wanted, ANSWER).map_err(failed)?;
     let found = offsets(&answer)?;
-    Ok(topic_partitions
-        .iter()
-        .map(|topic_partition| found.get(topic_partition).copied().flatten())
-        .collect())
+    Ok(topic_partitions.iter().map(|topic_partition| found.get(topic_partition).copied().flatten()).collect())
 }
 
 fn complete(topic_partitions: &[TopicPartition], found: Vec<Option<i64>>) -> Result<Vec<i64>> {
-    let missing =
-        |tp: &TopicPartition| Error::transient(format!("Kafka did not say the offset of {tp}"));
-    topic_partitions
-        .iter()
-        .zip(found)
-        .map(|(tp, offset)| offset.ok_or_else(|| missing(tp)))
-        .collect()
+    let missing = |tp: &TopicPartition| Error::transient(format!("Kafka did not say the offset of {tp}"));
+    topic_partitions.iter().zip(found).map(|(tp, offset)| offset.ok_or_else(|| missing(tp))).collect()
 }
 
 /// A list for the client.
-pub(super) fn list(
-    topic_partitions: &[TopicPartition],
-    offset: impl Fn(usize) -> Offset,
-) -> TopicPartitionList {
+pub(super) fn list(topic_partitions: &[TopicPartition], offset: impl Fn(usize) -> Offset) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(topic_partitions.len());
     for (index, topic_partition) in topic_partitions.iter().enumerate() {
         // Refused is only what Kafka has no number for: then the offset stays invalid, and the brokers refuse it.
-        let _ = list
-            .add_partition(&topic_partition.topic, topic_partition.partition)
-            .set_offset(offset(index));
+        let _ = list.add_partition(&topic_partition.topic, topic_partition.partition).set_offset(offset(index));
     }
     list
 }
@@ -126,14 +86,10 @@ fn offsets(answer: &TopicPartitionList) -> Result<HashMap<TopicPartition, Option
     for element in answer.elements() {
         let topic_partition = TopicPartition::new(element.topic(), element.partition());
         if let Err(error) = element.error() {
-            let code = error
-                .rdkafka_error_code()
-                .unwrap_or(rdkafka::error::RDKafkaErrorCode::Unknown);
-            return Err(failure::of_code(
-                code,
-                format!("cannot ask Kafka for offsets of {topic_partition}"),
-            )
-            .because(error));
+            let code = error.rdkafka_error_code().unwrap_or(rdkafka::error::RDKafkaErrorCode::Unknown);
+            return Err(
+                failure::of_code(code, format!("cannot ask Kafka for offsets of {topic_partition}")).because(error)
+            );
         }
         let offset = match element.offset() {
             Offset::Offset(offset) => Some(offset),

@@ -31,17 +31,8 @@ pub(super) struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub(super) fn new(
-        topic_partition: TopicPartition,
-        queue: PartitionQueue,
-        position: Arc<AtomicI64>,
-    ) -> Self {
-        Self {
-            topic_partition,
-            queue,
-            position,
-            found: VecDeque::new(),
-        }
+    pub(super) fn new(topic_partition: TopicPartition, queue: PartitionQueue, position: Arc<AtomicI64>) -> Self {
+        Self { topic_partition, queue, position, found: VecDeque::new() }
     }
 
     /// Sorts what was pulled into runs of messages and what stands between them.
@@ -68,15 +59,12 @@ impl KafkaReader {
 
     fn messages(&mut self, mut pulled: Pulled) {
         let position = self.position.load(Ordering::Relaxed);
-        let again = (0..pulled.len())
-            .take_while(|index| pulled.offset(*index) < position)
-            .count();
+        let again = (0..pulled.len()).take_while(|index| pulled.offset(*index) < position).count();
         if again > 0 {
             pulled.drop_first(again);
         }
         if let Some(last) = pulled.len().checked_sub(1) {
-            self.position
-                .store(pulled.offset(last) + 1, Ordering::Relaxed);
+            self.position.store(pulled.offset(last) + 1, Ordering::Relaxed);
             self.found.push_back(Found::Messages(pulled));
         }
     }
@@ -89,11 +77,7 @@ impl PartitionReader for KafkaReader {
                 Some(Found::Messages(messages)) => {
                     let next = messages.offset(messages.len() - 1) + 1;
                     let topic_partition = self.topic_partition.clone();
-                    return Ok(Read::Batch(SourceBatch {
-                        topic_partition,
-                        messages: Box::new(messages),
-                        next,
-                    }));
+                    return Ok(Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next }));
                 }
                 Some(Found::End(next)) => return Ok(Read::End { next }),
                 Some(Found::Failed(error)) => return Err(error),

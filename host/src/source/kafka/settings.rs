@@ -38,10 +38,7 @@ pub(super) fn is_cooperative(config: &KafkaConfig) -> bool {
 
 /// Whether the broker assigns (`group.protocol = "consumer"`), not a member of the group.
 fn is_by_broker(config: &KafkaConfig) -> bool {
-    config
-        .options
-        .get("group.protocol")
-        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+    config.options.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 
 /// Settings of the client that belongs to the group. `topic_partitions`: how many there are, of which all may come to
@@ -65,12 +62,7 @@ pub(super) fn group_client(config: &KafkaConfig, topic_partitions: usize) -> Cli
 /// Settings of a client that only asks: it joins no group and reads nothing.
 pub(super) fn asking_client(config: &KafkaConfig) -> ClientConfig {
     let mut client = with_options(ClientConfig::new(), config);
-    for name in [
-        "group.instance.id",
-        "group.protocol",
-        "group.remote.assignor",
-        "partition.assignment.strategy",
-    ] {
+    for name in ["group.instance.id", "group.protocol", "group.remote.assignor", "partition.assignment.strategy"] {
         client.remove(name);
     }
     client
@@ -106,33 +98,17 @@ mod tests {
 
     #[test]
     fn many_topic_partitions_share_the_memory() {
-        let cases = [
-            (0, "16384", "4194304"),
-            (32, "8192", "4194304"),
-            (2000, "1024", "1048576"),
-        ];
+        let cases = [(0, "16384", "4194304"), (32, "8192", "4194304"), (2000, "1024", "1048576")];
         for (topic_partitions, kbytes, fetch) in cases {
             let client = group_client(&config(&[]), topic_partitions);
-            assert_eq!(
-                client.get("queued.max.messages.kbytes"),
-                Some(kbytes),
-                "{topic_partitions}"
-            );
-            assert_eq!(
-                client.get("fetch.message.max.bytes"),
-                Some(fetch),
-                "{topic_partitions}"
-            );
+            assert_eq!(client.get("queued.max.messages.kbytes"), Some(kbytes), "{topic_partitions}");
+            assert_eq!(client.get("fetch.message.max.bytes"), Some(fetch), "{topic_partitions}");
         }
     }
 
     #[test]
     fn options_pass_but_never_over_what_the_protocol_needs() {
-        let options = [
-            ("client.id", "mine"),
-            ("auto.offset.reset", "latest"),
-            ("fetch.queue.backoff.ms", "7"),
-        ];
+        let options = [("client.id", "mine"), ("auto.offset.reset", "latest"), ("fetch.queue.backoff.ms", "7")];
         let client = group_client(&config(&options), 4);
         assert_eq!(client.get("client.id"), Some("mine"));
         assert_eq!(client.get("fetch.queue.backoff.ms"), Some("7"));
@@ -145,24 +121,12 @@ mod tests {
         for (options, cooperative, strategy) in [
             (&[][..], true, Some("cooperative-sticky")),
             (&[("group.protocol", "consumer")][..], true, None),
-            (
-                &[("partition.assignment.strategy", "range")][..],
-                false,
-                Some("range"),
-            ),
-            (
-                &[("group.protocol", "classic")][..],
-                true,
-                Some("cooperative-sticky"),
-            ),
+            (&[("partition.assignment.strategy", "range")][..], false, Some("range")),
+            (&[("group.protocol", "classic")][..], true, Some("cooperative-sticky")),
         ] {
             let config = config(options);
             assert_eq!(is_cooperative(&config), cooperative, "{options:?}");
-            assert_eq!(
-                group_client(&config, 4).get("partition.assignment.strategy"),
-                strategy,
-                "{options:?}"
-            );
+            assert_eq!(group_client(&config, 4).get("partition.assignment.strategy"), strategy, "{options:?}");
         }
     }
 }

@@ -7,8 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 
 use super::super::bindings::types::{ColumnParam, ValuesParam, VarBytesParam};
@@ -27,62 +26,31 @@ enum Values {
     Int64(ScalarBuffer<i64>),
     Float32(ScalarBuffer<f32>),
     Float64(ScalarBuffer<f64>),
-    Bytes {
-        offsets: ScalarBuffer<i32>,
-        bytes: Buffer,
-    },
-    Fixed {
-        width: u32,
-        bytes: Buffer,
-    },
+    Bytes { offsets: ScalarBuffer<i32>, bytes: Buffer },
+    Fixed { width: u32, bytes: Buffer },
     Ipc(Vec<u8>),
 }
 
 impl InputColumn {
     /// Prepares `array`, whose type has a format (see [`super::format_of`]).
     pub(crate) fn new(array: &ArrayRef) -> Result<Self> {
-        let validity = array
-            .nulls()
-            .filter(|nulls| nulls.null_count() > 0)
-            .map(|nulls| exact_bits(nulls.inner()));
+        let validity = array.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| exact_bits(nulls.inner()));
         let values = match array.data_type() {
             DataType::Boolean => Values::Bits(exact_bits(array.as_boolean().values())),
             DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>().values().clone()),
             DataType::Int64 => Values::Int64(array.as_primitive::<Int64Type>().values().clone()),
-            DataType::Float32 => {
-                Values::Float32(array.as_primitive::<Float32Type>().values().clone())
+            DataType::Float32 => Values::Float32(array.as_primitive::<Float32Type>().values().clone()),
+            DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>().values().clone()),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                Values::Int64(array.as_primitive::<TimestampMicrosecondType>().values().clone())
             }
-            DataType::Float64 => {
-                Values::Float64(array.as_primitive::<Float64Type>().values().clone())
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Values::Int64(
-                array
-                    .as_primitive::<TimestampMicrosecondType>()
-                    .values()
-                    .clone(),
-            ),
-            DataType::Utf8 => var_bytes(
-                array.as_string::<i32>().offsets(),
-                array.as_string::<i32>().values(),
-            ),
-            DataType::Binary => var_bytes(
-                array.as_binary::<i32>().offsets(),
-                array.as_binary::<i32>().values(),
-            ),
+            DataType::Utf8 => var_bytes(array.as_string::<i32>().offsets(), array.as_string::<i32>().values()),
+            DataType::Binary => var_bytes(array.as_binary::<i32>().offsets(), array.as_binary::<i32>().values()),
             DataType::Decimal128(..) => {
-                let bytes = array
-                    .as_primitive::<Decimal128Type>()
-                    .values()
-                    .inner()
-                    .clone();
+                let bytes = array.as_primitive::<Decimal128Type>().values().inner().clone();
                 Values::Fixed { width: 16, bytes }
             }
-            DataType::List(_) => {
-                return Ok(Self {
-                    values: Values::Ipc(nested::to_ipc(array)?),
-                    validity: None,
-                });
-            }
+            DataType::List(_) => return Ok(Self { values: Values::Ipc(nested::to_ipc(array)?), validity: None }),
             other => return Self::new(&plain(array, other)?),
         };
         Ok(Self { values, validity })
@@ -96,16 +64,11 @@ impl InputColumn {
             Values::Int64(values) => ValuesParam::Int64(values),
             Values::Float32(values) => ValuesParam::Float32(values),
             Values::Float64(values) => ValuesParam::Float64(values),
-            Values::Bytes { offsets, bytes } => {
-                ValuesParam::Bytes(VarBytesParam { offsets, bytes })
-            }
+            Values::Bytes { offsets, bytes } => ValuesParam::Bytes(VarBytesParam { offsets, bytes }),
             Values::Fixed { width, bytes } => ValuesParam::Fixed((*width, bytes)),
             Values::Ipc(stream) => ValuesParam::Ipc(stream),
         };
-        ColumnParam {
-            values,
-            validity: self.validity.as_deref(),
-        }
+        ColumnParam { values, validity: self.validity.as_deref() }
     }
 }
 
@@ -127,16 +90,9 @@ fn plain(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
         DataType::Dictionary(_, values) => (**values).clone(),
-        other => {
-            return Err(Error::fatal(format!(
-                "a column of type {other} cannot be passed to a transform"
-            )));
-        }
+        other => return Err(Error::fatal(format!("a column of type {other} cannot be passed to a transform"))),
     };
     cast(array, &wanted).map_err(|error| {
-        Error::fatal(format!(
-            "a column of type {data_type} could not be made {wanted}"
-        ))
-        .because(error)
+        Error::fatal(format!("a column of type {data_type} could not be made {wanted}")).because(error)
     })
 }

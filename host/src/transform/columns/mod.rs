@@ -33,9 +33,7 @@ pub(crate) fn format_of(data_type: &DataType) -> Option<String> {
         DataType::Float64 => "g".to_owned(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "u".to_owned(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "z".to_owned(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if is_utc(zone) => {
-            "tsu:UTC".to_owned()
-        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if is_utc(zone) => "tsu:UTC".to_owned(),
         DataType::Decimal128(precision, scale) => format!("d:{precision},{scale}"),
         DataType::Dictionary(_, values) => format_of(values)?,
         DataType::List(item) => format!("+l<{}>", format_of(item.data_type())?),
@@ -66,10 +64,7 @@ fn nested_type_of(format: &str, depth: usize) -> Option<DataType> {
             if depth == MAX_NESTING {
                 return None;
             }
-            DataType::List(Arc::new(Field::new_list_field(
-                nested_type_of(item, depth + 1)?,
-                true,
-            )))
+            DataType::List(Arc::new(Field::new_list_field(nested_type_of(item, depth + 1)?, true)))
         }
     })
 }
@@ -77,8 +72,7 @@ fn nested_type_of(format: &str, depth: usize) -> Option<DataType> {
 fn decimal_of(text: &str) -> Option<DataType> {
     let (precision, scale) = text.split_once(',')?;
     let (precision, scale) = (precision.parse::<u8>().ok()?, scale.parse::<i8>().ok()?);
-    let valid = (1..=DECIMAL128_MAX_PRECISION).contains(&precision)
-        && (0..=precision as i8).contains(&scale);
+    let valid = (1..=DECIMAL128_MAX_PRECISION).contains(&precision) && (0..=precision as i8).contains(&scale);
     valid.then_some(DataType::Decimal128(precision, scale))
 }
 
@@ -114,10 +108,7 @@ fn has_zero_tail(bitmap: &[u8], len: usize) -> bool {
 fn checked_bits(bitmap: Vec<u8>, rows: usize) -> Result<BooleanBuffer, String> {
     let wanted = rows.div_ceil(8);
     if bitmap.len() != wanted {
-        return Err(format!(
-            "a bitmap of {} bytes for {rows} rows, which need {wanted}",
-            bitmap.len()
-        ));
+        return Err(format!("a bitmap of {} bytes for {rows} rows, which need {wanted}", bitmap.len()));
     }
     if !has_zero_tail(&bitmap, rows) {
         return Err(format!("a bitmap with bits set past its {rows} rows"));

@@ -25,17 +25,11 @@ pub(crate) fn to_ipc(array: &ArrayRef) -> Result<Vec<u8>> {
         writer.write(&batch)?;
         writer.into_inner()
     };
-    write().map_err(|error| {
-        Error::fatal("a nested column could not be passed to a transform").because(error)
-    })
+    write().map_err(|error| Error::fatal("a nested column could not be passed to a transform").because(error))
 }
 
 /// The one column of a guest's stream, which must hold exactly `rows` values of `data_type`.
-pub(crate) fn from_ipc(
-    data_type: &DataType,
-    stream: Vec<u8>,
-    rows: usize,
-) -> Result<ArrayRef, String> {
+pub(crate) fn from_ipc(data_type: &DataType, stream: Vec<u8>, rows: usize) -> Result<ArrayRef, String> {
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream)));
     let batch = match decoded {
         Ok(batch) => batch.map_err(|error| format!("the IPC stream cannot be read: {error}"))?,
@@ -43,21 +37,13 @@ pub(crate) fn from_ipc(
     };
     let batch = batch.ok_or("the IPC stream holds no batch, or more than one")?;
     let [column] = batch.columns() else {
-        return Err(format!(
-            "the IPC stream has {} columns, not 1",
-            batch.num_columns()
-        ));
+        return Err(format!("the IPC stream has {} columns, not 1", batch.num_columns()));
     };
     if column.len() != rows {
         return Err(format!("{} values for {rows} rows", column.len()));
     }
-    if format_of(column.data_type()).is_none()
-        || format_of(column.data_type()) != format_of(data_type)
-    {
-        return Err(format!(
-            "the IPC stream has type {}, not {data_type}",
-            column.data_type()
-        ));
+    if format_of(column.data_type()).is_none() || format_of(column.data_type()) != format_of(data_type) {
+        return Err(format!("the IPC stream has type {}, not {data_type}", column.data_type()));
     }
     renamed(column, data_type)
 }
@@ -86,16 +72,8 @@ fn renamed(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, String> {
     let DataType::List(item) = data_type else {
         return arrow::compute::cast(array, data_type).map_err(|error| error.to_string());
     };
-    let list = array
-        .as_list_opt::<i32>()
-        .ok_or_else(|| format!("{} is not {data_type}", array.data_type()))?;
+    let list = array.as_list_opt::<i32>().ok_or_else(|| format!("{} is not {data_type}", array.data_type()))?;
     let values = renamed(list.values(), item.data_type())?;
-    let list = ListArray::try_new(
-        item.clone(),
-        list.offsets().clone(),
-        values,
-        list.nulls().cloned(),
-    );
-    list.map(|list| Arc::new(list) as ArrayRef)
-        .map_err(|error| error.to_string())
+    let list = ListArray::try_new(item.clone(), list.offsets().clone(), values, list.nulls().cloned());
+    list.map(|list| Arc::new(list) as ArrayRef).map_err(|error| error.to_string())
 }

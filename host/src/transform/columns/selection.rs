@@ -37,26 +37,17 @@ pub(crate) fn keep(selection: Selection, rows: usize, max_rows: usize) -> Result
         }
         Selection::Rows(kept) => {
             strictly_increasing(&kept, rows).map_err(|error| format!("keep: {error}"))?;
-            Ok(if kept.len() == rows {
-                Keep::All
-            } else {
-                Keep::Rows(kept)
-            })
+            Ok(if kept.len() == rows { Keep::All } else { Keep::Rows(kept) })
         }
         Selection::Gather(gather) => {
             if gather.len() > max_rows {
-                return Err(format!(
-                    "gather: {} rows from {rows}; at most {max_rows} are allowed",
-                    gather.len()
-                ));
+                return Err(format!("gather: {} rows from {rows}; at most {max_rows} are allowed", gather.len()));
             }
             if let Some(at) = gather.windows(2).position(|pair| pair[1] < pair[0]) {
                 return Err(format!("gather: row numbers decrease after entry {at}"));
             }
             match gather.last() {
-                Some(last) if *last as usize >= rows => {
-                    Err(format!("gather: row {last} of {rows}"))
-                }
+                Some(last) if *last as usize >= rows => Err(format!("gather: row {last} of {rows}")),
                 _ => Ok(Keep::Gather(gather)),
             }
         }
@@ -69,36 +60,18 @@ pub(crate) fn rejects(
     rows: usize,
     reasons: usize,
 ) -> Result<(Vec<Reject>, Option<StringArray>), String> {
-    let Rejects {
-        rows: rejected,
-        reason,
-        detail,
-    } = rejects;
+    let Rejects { rows: rejected, reason, detail } = rejects;
     strictly_increasing(&rejected, rows).map_err(|error| format!("rejects: {error}"))?;
     if reason.len() != rejected.len() {
-        return Err(format!(
-            "rejects: {} reasons for {} rows",
-            reason.len(),
-            rejected.len()
-        ));
+        return Err(format!("rejects: {} reasons for {} rows", reason.len(), rejected.len()));
     }
-    if let Some(reason) = reason
-        .iter()
-        .find(|reason| usize::from(**reason) >= reasons)
-    {
-        return Err(format!(
-            "rejects: reason {reason}, and the transform describes {reasons}"
-        ));
+    if let Some(reason) = reason.iter().find(|reason| usize::from(**reason) >= reasons) {
+        return Err(format!("rejects: reason {reason}, and the transform describes {reasons}"));
     }
     let count = rejected.len();
-    let detail = detail
-        .map(|detail| output::texts(detail, count))
-        .transpose();
+    let detail = detail.map(|detail| output::texts(detail, count)).transpose();
     let detail = detail.map_err(|error| format!("rejects: detail: {error}"))?;
-    let rejected = rejected
-        .into_iter()
-        .zip(reason)
-        .map(|(row, reason)| Reject { row, reason });
+    let rejected = rejected.into_iter().zip(reason).map(|(row, reason)| Reject { row, reason });
     Ok((rejected.collect(), detail))
 }
 

@@ -83,25 +83,13 @@ impl Memory {
     ) -> u32 {
         let columns = self.list(&bytes(&columns.concat()), columns.len());
         let rows = self.words(rejects.0);
-        let reasons: Vec<u8> = rejects
-            .1
-            .iter()
-            .flat_map(|reason| reason.to_le_bytes())
-            .collect();
+        let reasons: Vec<u8> = rejects.1.iter().flat_map(|reason| reason.to_le_bytes()).collect();
         let reasons = self.list(&reasons, rejects.1.len());
         let detail = match detail {
             Some((offsets, bytes)) => [1, offsets[0], offsets[1], bytes[0], bytes[1]],
             None => [0; 5],
         };
-        self.ok(&[
-            &[keep.0],
-            keep.1.as_slice(),
-            &columns,
-            &rows,
-            &reasons,
-            &detail,
-        ]
-        .concat())
+        self.ok(&[&[keep.0], keep.1.as_slice(), &columns, &rows, &reasons, &detail].concat())
     }
 }
 
@@ -155,28 +143,14 @@ impl Guest {
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_path(wit).unwrap();
-        let world = resolve
-            .select_world(&[package], Some("transformer"))
-            .unwrap();
+        let world = resolve.select_world(&[package], Some("transformer")).unwrap();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
         module
     }
 
     fn text(&self) -> String {
-        let data: String = self
-            .memory
-            .0
-            .iter()
-            .map(|byte| format!("\\{byte:02x}"))
-            .collect();
-        let Self {
-            describe,
-            start,
-            process,
-            fields,
-            imports,
-            ..
-        } = self;
+        let data: String = self.memory.0.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let Self { describe, start, process, fields, imports, .. } = self;
         format!(
             r#"(module
               {imports}

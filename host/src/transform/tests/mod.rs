@@ -23,11 +23,7 @@ fn config(name: &str) -> TransformConfig {
         name: name.to_owned(),
         module: "test.wasm".into(),
         settings: Default::default(),
-        limits: GuestLimits {
-            memory_bytes: 8 << 20,
-            deadline: Duration::from_millis(50),
-            output_bytes: 1 << 20,
-        },
+        limits: GuestLimits { memory_bytes: 8 << 20, deadline: Duration::from_millis(50), output_bytes: 1 << 20 },
         on_failure: FailurePolicy::DeadLetter,
     }
 }
@@ -56,13 +52,7 @@ fn events_schema() -> SchemaRef {
 
 /// `rows` events: every third logged out, every fifth without a duration.
 fn events(rows: usize) -> (Decoded, SourceBatch) {
-    let auth = (0..rows).map(|n| {
-        if n % 3 == 0 {
-            "Logged Out"
-        } else {
-            "Logged In"
-        }
-    });
+    let auth = (0..rows).map(|n| if n % 3 == 0 { "Logged Out" } else { "Logged In" });
     let duration = (0..rows).map(|n| (n % 5 != 0).then_some(n as f64));
     let batch = RecordBatch::try_new(
         events_schema(),
@@ -76,27 +66,11 @@ fn events(rows: usize) -> (Decoded, SourceBatch) {
     for n in 0..rows as i64 {
         let key = n.to_string();
         let (key, payload) = (Some(key.as_bytes()), Some(b"{}".as_slice()));
-        messages.push(Message {
-            offset: 100 + n,
-            timestamp_ms: Some(n),
-            key,
-            payload,
-        });
+        messages.push(Message { offset: 100 + n, timestamp_ms: Some(n), key, payload });
     }
-    let decoded = Decoded {
-        rows: batch.unwrap(),
-        messages: (0..rows as u32).collect(),
-        undecodable: Vec::new(),
-    };
+    let decoded = Decoded { rows: batch.unwrap(), messages: (0..rows as u32).collect(), undecodable: Vec::new() };
     let next = 100 + rows as i64;
-    (
-        decoded,
-        SourceBatch {
-            topic_partition: TopicPartition::new("events", 3),
-            messages: Box::new(messages),
-            next,
-        },
-    )
+    (decoded, SourceBatch { topic_partition: TopicPartition::new("events", 3), messages: Box::new(messages), next })
 }
 
 /// Takes `rows` events through `chain`, and checks that each is accounted for.
@@ -107,17 +81,8 @@ fn run(chain: &mut ChainInstance, rows: usize) -> Result<ChainOutput> {
     assert!(distinct.is_sorted(), "messages never decrease");
     distinct.dedup();
     assert_eq!(output.messages.len(), output.rows.num_rows());
-    assert_eq!(
-        distinct.len() + output.rejected.len() + output.filtered as usize,
-        rows,
-        "each row is in one place"
-    );
-    assert!(
-        output
-            .rejected
-            .iter()
-            .all(|rejected| !distinct.contains(&rejected.message))
-    );
+    assert_eq!(distinct.len() + output.rejected.len() + output.filtered as usize, rows, "each row is in one place");
+    assert!(output.rejected.iter().all(|rejected| !distinct.contains(&rejected.message)));
     assert!(output.rejected.is_sorted_by(|a, b| a.message < b.message));
     Ok(output)
 }
