@@ -4,13 +4,15 @@
 //! clock, no I/O, no thread; the same [`SimulatorOptions`] give the same events, byte for byte, on every machine. Event
 //! n of a stream is always the same, so seed and index are a position to restart from ([`Simulator::skip`]).
 //!
-//! Around it: [`rate`] says when an event is due. Nothing here knows Kafka, pipelines or checkpoints.
+//! Around it: [`rate`] says when an event is due, and [`output`] writes events to a file or hands them to a
+//! deliverer. Nothing here knows Kafka, pipelines or checkpoints.
 
 mod catalogue;
 mod chain;
 mod fault;
 mod model;
 mod options;
+pub mod output;
 mod random;
 pub mod rate;
 mod render;

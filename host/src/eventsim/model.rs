@@ -266,13 +266,16 @@ impl Model {
     #[cold]
     fn grow(&mut self) {
         let now_ms = self.growth.next_ms;
+        if self.queue.len() >= MOST_USERS as usize {
+            // Full for good: who is turned away costs time as well, and there may be millions a second.
+            self.growth.next_ms = i64::MAX;
+            return;
+        }
         self.growth.arrived += 1;
         self.growth.next_ms = self.growth.arrival();
-        if self.queue.len() < MOST_USERS as usize {
-            let slot = self.add_user(now_ms);
-            self.begin_session(slot, Auth::Guest, Level::Free);
-            self.queue.push(Reverse(pack(now_ms, slot)));
-        }
+        let slot = self.add_user(now_ms);
+        self.begin_session(slot, Auth::Guest, Level::Free);
+        self.queue.push(Reverse(pack(now_ms, slot)));
     }
 
     fn add_user(&mut self, registration_ms: i64) -> u32 {

@@ -124,7 +124,7 @@ impl SimulatorOptions {
         require(alpha.contains(&self.alpha), "alpha (gap between pages) must be between 1 ms and a year")?;
         let beta = Duration::from_secs(60)..=10 * YEAR;
         require(beta.contains(&self.beta), "beta (gap between sessions) must be between 1 minute and ten years")?;
-        require((0.0..=100.0).contains(&self.growth_per_year), "growth must be between 0 and 100 a year")?;
+        require((0.0..=10.0).contains(&self.growth_per_year), "growth must be between 0 and 10 a year")?;
         require((0.0..=100.0).contains(&self.attrition_per_year), "attrition must be between 0 and 100 a year")?;
         require((0.0..=1.0).contains(&self.damping), "damping must be between 0 and 1")?;
         require((0.0..=1.0).contains(&self.weekend_damping), "weekend damping must be between 0 and 1")?;

@@ -20,6 +20,8 @@ pub(super) enum Purpose {
     Faults = 2,
     /// The catalogue of songs, the same for every seed.
     Catalogue = 3,
+    /// Which transactions are aborted.
+    Transactions = 4,
 }
 
 impl Random {

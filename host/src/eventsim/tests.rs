@@ -349,25 +349,35 @@ fn options_out_of_range_are_refused() {
     assert_eq!(Topic::from_name("auth_events").unwrap(), Topic::AuthEvents);
 }
 
-/// Numbers at, around and beyond the limits.
-fn any_number() -> impl Strategy<Value = f64> {
-    prop_oneof![Just(0.0), Just(1.0), Just(100.0), Just(f64::NAN), Just(f64::INFINITY), -0.1..1.1_f64, 0.0..100.0_f64]
+/// Mostly numbers within `most`; now and then its ends, what is out of range, and what is no number.
+fn number(most: f64) -> impl Strategy<Value = f64> {
+    prop_oneof![
+        30 => 0.0..=most,
+        4 => Just(0.0),
+        4 => Just(most),
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-0.1), Just(101.0)],
+    ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn no_options_panic(
         seed in any::<u64>(),
-        users in prop_oneof![0..40_u32, Just(u32::MAX)],
+        users in prop_oneof![20 => 5..40_u32, 1 => Just(0), 1 => Just(u32::MAX)],
         (instance, instances) in (0..5_u32, 0..5_u32),
-        start_ms in prop_oneof![Just(0), Just(7_258_118_399_999), any::<i64>(), 1_000_000_000_000..2_000_000_000_000_i64],
-        length_ms in proptest::option::of(0..100_000_000_000_i64),
+        start_ms in prop_oneof![
+            8 => 1_000_000_000_000..2_000_000_000_000_i64,
+            2 => Just(0),
+            1 => Just(7_258_118_399_999),
+            1 => any::<i64>(),
+        ],
+        length_ms in proptest::option::of(0..1_000_000_000_000_i64),
         alpha_ms in prop_oneof![Just(1), Just(31_536_000_000), 1..1_000_000_u64],
         beta_s in prop_oneof![Just(60), Just(315_360_000), 60..10_000_000_u64],
-        (growth, attrition) in (any_number(), any_number()),
-        (damping, weekend_damping, faults) in (any_number(), any_number(), any_number()),
+        (growth, attrition) in (number(10.0), number(100.0)),
+        (damping, weekend_damping, faults) in (number(1.0), number(1.0), number(1.0)),
         topics in proptest::sample::subsequence(Topic::ALL.to_vec(), 0..=4),
     ) {
         let options = SimulatorOptions {
@@ -388,7 +398,7 @@ proptest! {
         };
         let Ok(mut simulator) = Simulator::new(options) else { return Ok(()) };
         let mut payload = Vec::new();
-        for _ in 0..300 {
+        for _ in 0..100 {
             payload.clear();
             let Some(meta) = simulator.next_event(&mut payload) else { break };
             prop_assert!(meta.fault.is_some() || serde_json::from_slice::<Value>(&payload).is_ok());

@@ -11,6 +11,7 @@ pub mod eventsim;
 pub mod file;
 pub mod kafka;
 mod kafka_ffi;
+pub mod kafka_producer;
 pub mod spark_checkpoint;
 
 use std::fmt;
