@@ -168,7 +168,11 @@ impl Model {
                 continue;
             }
             let (_, slot) = next.filter(|_| time_ms < self.end_ms)?;
-            let user = &self.users[slot as usize];
+            let user = &mut self.users[slot as usize];
+            if user.item == 0 {
+                // Now, not when it was planned: sessions are numbered in the order in which they start.
+                user.session = self.ids.session();
+            }
             let step = Step {
                 time_ms,
                 slot,
@@ -230,18 +234,18 @@ impl Model {
             self.free_slots.push(slot);
             return;
         }
-        self.begin_session(slot, auth, level);
+        self.plan_session(slot, auth, level);
         if let Some(mut top) = self.queue.peek_mut() {
             *top = Reverse(pack(next_ms, slot));
         }
     }
 
-    fn begin_session(&mut self, slot: u32, auth: Auth, level: Level) {
-        let session = self.ids.session();
+    /// Plans the user's next session.
+    fn plan_session(&mut self, slot: u32, auth: Auth, level: Level) {
         let state = self.chain.start(auth, level, &mut self.random);
         let song = self.catalogue.song_weights.pick(&mut self.random);
         let user = &mut self.users[slot as usize];
-        (user.session, user.item, user.state, user.song, user.after_login) = (session, 0, state, song, false);
+        (user.item, user.state, user.song, user.after_login) = (0, state, song, false);
     }
 
     /// One of those who are there from the start, in the middle of their lives.
@@ -258,7 +262,7 @@ impl Model {
         let slot = self.add_user(registered_ms.max(0));
         let mean_ms = f64::from(self.users[slot as usize].beta);
         let first_ms = self.clock.session_start(start_ms, mean_ms, self.end_ms, &mut self.random);
-        self.begin_session(slot, auth, level);
+        self.plan_session(slot, auth, level);
         self.queue.push(Reverse(pack(first_ms, slot)));
     }
 
@@ -274,7 +278,7 @@ impl Model {
         self.growth.arrived += 1;
         self.growth.next_ms = self.growth.arrival();
         let slot = self.add_user(now_ms);
-        self.begin_session(slot, Auth::Guest, Level::Free);
+        self.plan_session(slot, Auth::Guest, Level::Free);
         self.queue.push(Reverse(pack(now_ms, slot)));
     }
 
