@@ -19,7 +19,9 @@ use crate::error::{Error, Result};
 use crate::eventsim::Topic;
 use crate::eventsim::output::{self, Delivery, MessageOptions, Outgoing, OutputOptions, OutputSummary};
 
-/// How long a broker may take to answer at the start, and for one step of a transaction.
+/// How long the first broker may take to answer.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a broker may take to make a topic, and for one step of a transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the last messages may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(120);
@@ -55,6 +57,7 @@ pub fn produce(options: &OutputOptions, kafka: &ProducerOptions, stop: &AtomicBo
     if kafka.topic_partitions.is_some_and(|count| count < 1) {
         return Err(Error::config("a topic needs at least one topic partition"));
     }
+    let start = Instant::now();
     let mut sender = KafkaSender::connect(options, kafka)?;
     let mut partitions = [0; 4];
     for &topic in &options.simulator.topics {
@@ -64,8 +67,9 @@ pub fn produce(options: &OutputOptions, kafka: &ProducerOptions, stop: &AtomicBo
         output::to_topics(options, &kafka.messages, partitions, stop, &mut |delivery| sender.deliver(delivery));
     // What was sent is brought to its end also after a failure, within reason; the first error is the one to tell.
     let flushed = sender.flush();
-    let summary = summary?;
+    let mut summary = summary?;
     flushed?;
+    summary.elapsed = start.elapsed();
     Ok(summary)
 }
 
@@ -106,6 +110,10 @@ impl KafkaSender {
         })?;
         let names = Topic::ALL.map(|topic| kafka.topic.clone().unwrap_or_else(|| topic.name().to_owned()));
         let sender = Self { brokers: kafka.brokers.clone(), config, producer, names, unpolled: 0 };
+        if sender.producer.client().fetch_cluster_id(FIRST_PATIENCE).is_none() {
+            return Err(Error::fatal(format!("no broker answers at {}", kafka.brokers))
+                .hint("check the address, that a broker runs there, and the security.*, sasl.* and ssl.* options"));
+        }
         if kafka.messages.transactions.is_some() {
             sender.producer.init_transactions(PATIENCE).map_err(|error| {
                 sender.failed("cannot begin with transactions", error).hint("transactions need a broker that has them")
