@@ -4,6 +4,7 @@
 //! passes without them.
 
 mod hdfs;
+mod main_job;
 mod servers;
 mod simulation;
 mod storage_contract;

@@ -8,6 +8,25 @@ pub(crate) fn hdfs() -> String {
     named("WASMILL_TEST_HDFS")
 }
 
+/// `host:port` of the listener that asks for nothing.
+pub(crate) fn kafka() -> String {
+    named("WASMILL_TEST_KAFKA")
+}
+
+/// The interpreter that has pyarrow, DuckDB and a Kafka client.
+pub(crate) fn python() -> String {
+    named("WASMILL_TEST_PYTHON")
+}
+
+/// Runs a verb of `cluster.py` on the cluster under test; what it printed.
+pub(crate) fn cluster(arguments: &[&str]) -> String {
+    let script = crate::binary::root().join("tests/cluster/cluster.py");
+    let output = Command::new(script).args(arguments).output().expect("cluster.py can be started");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
 /// Runs a command-line tool of the HDFS under test, and fails with what it said.
 pub(crate) fn hdfs_tool(class: &str, arguments: &[&str]) -> String {
     let state = std::fs::read(cluster_json()).expect("the state of the cluster can be read");
