@@ -81,6 +81,11 @@ impl FileSource {
         Ok(Self { origins, announced: false })
     }
 
+    /// How many files there are.
+    pub(super) fn count(&self) -> usize {
+        self.origins.len()
+    }
+
     fn standard_input(input: impl io::Read + Send + 'static) -> Self {
         tracing::warn!("standard input is read at most once: after a crash, lines that were not committed are lost");
         let origin = Origin::StandardInput(Some(StandardInput::new(input)));

@@ -339,7 +339,7 @@ impl Drop for KafkaSource {
 }
 
 /// How many topic partitions the topics have together; an error where a topic does not exist.
-fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
+pub(super) fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
     let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
     let mut count = 0;
     for topic in &config.topics {

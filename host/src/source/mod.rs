@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::SourceConfig;
+use crate::config::{SourceConfig, StartPosition};
 use crate::error::Result;
 use crate::storage::Location;
 
@@ -41,6 +41,34 @@ pub fn open(
         SourceConfig::File(config) => Box::new(file::FileSource::new(config)?),
         SourceConfig::Eventsim(config) => Box::new(eventsim::EventsimSource::new(config)?),
     })
+}
+
+/// Whether the source is there, without reading it or joining the group: for `wasmill check`. Blocking. Returns how many
+/// topic partitions it has.
+///
+/// # Errors
+/// As [`open`]; and a Spark checkpoint to start from that cannot be read.
+pub fn probe(
+    config: &SourceConfig,
+    tokio: &tokio::runtime::Handle,
+    open_location: impl Fn(&str) -> Result<Location>,
+) -> Result<usize> {
+    match config {
+        SourceConfig::Kafka(config) => {
+            let count = kafka::count_topic_partitions(config)?;
+            if let StartPosition::SparkCheckpoint(location) = &config.start {
+                tokio.block_on(spark_checkpoint::read(&open_location(location)?))?;
+            }
+            Ok(count)
+        }
+        // Opening standard input would begin to read it.
+        SourceConfig::File(config) if config.path == "-" => Ok(1),
+        SourceConfig::File(config) => Ok(file::FileSource::new(config)?.count()),
+        SourceConfig::Eventsim(config) => {
+            eventsim::EventsimSource::new(config)?;
+            Ok(usize::try_from(config.topic_partitions).unwrap_or_default())
+        }
+    }
 }
 
 /// A Kafka partition of a topic, or what stands for it in another source. Never a hive partition.

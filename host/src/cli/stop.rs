@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: the first asks to finish, a second Ctrl-C ends at once.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use wasmill::error::{Error, Result};
+
+/// A flag that is set when the user wants the program to finish.
+pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
+    let cannot = |error: std::io::Error| Error::fatal("cannot listen for signals").because(error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
+    let (mut interrupts, mut terminations) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt()).map_err(cannot)?, signal(SignalKind::terminate()).map_err(cannot)?)
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let listen = move || {
+        runtime.block_on(async {
+            loop {
+                let is_interrupt = tokio::select! {
+                    _ = interrupts.recv() => true,
+                    _ = terminations.recv() => false,
+                };
+                let was_asked = flag.swap(true, Ordering::AcqRel);
+                if was_asked && is_interrupt {
+                    let _ = writeln!(std::io::stderr(), "ended without finishing; the open range is read again at the next start");
+                    std::process::exit(1);
+                }
+                if !was_asked {
+                    tracing::info!("finishing; Ctrl-C once more ends at once");
+                }
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(cannot)?;
+    Ok(stop)
+}
