@@ -9,6 +9,7 @@ pub mod decode;
 pub mod error;
 pub mod reason;
 pub mod pipeline;
+pub mod preflight;
 pub mod report;
 pub mod runtime;
 pub mod eventsim;

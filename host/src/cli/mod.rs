@@ -3,10 +3,15 @@
 //! A verb turns its arguments into one call of the library and prints what comes back: data to standard output, logs and
 //! errors to standard error.
 
+mod check;
 mod completions;
+mod live;
 mod logging;
+mod run;
+mod stop;
 mod transform;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -23,6 +28,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Run(run::Arguments),
+    Check(check::Arguments),
     Transform(transform::Arguments),
     Completions(completions::Arguments),
 }
@@ -32,8 +39,17 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         logging::start(&self.logging);
         match self.verb {
+            Verb::Run(arguments) => arguments.run(),
+            Verb::Check(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
         }
     }
+}
+
+/// Where compiled modules are kept between runs: the user's cache directory. `None`: there is none, so each run compiles.
+fn module_cache() -> Option<PathBuf> {
+    let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("wasmill").join("modules"))
 }

@@ -1,0 +1,61 @@
+//! `wasmill run PIPELINE`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use wasmill::config::Config;
+use wasmill::pipeline::{self, RunOptions};
+use wasmill::report::Progress;
+
+use super::live::Live;
+use super::stop;
+
+/// Run a pipeline until its source ends, or until Ctrl-C or SIGTERM.
+///
+/// Ctrl-C and SIGTERM finish the checkpoint that is open and exit with 0; a second Ctrl-C ends at once, and nothing is
+/// lost or doubled by it.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wasmill run host/pipelines/demo.toml
+  wasmill run host/pipelines/listen-events.toml --until caught-up --json")]
+pub(crate) struct Arguments {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// When to end. caught-up: when every topic partition has reached the end that it had at the start.
+    #[arg(long, value_enum)]
+    until: Option<Until>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Until {
+    CaughtUp,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(&self.pipeline)?;
+        let options = RunOptions {
+            until_caught_up: matches!(self.until, Some(Until::CaughtUp)),
+            module_cache: super::module_cache(),
+            stop: stop::flag()?,
+            progress: Arc::new(Progress::default()),
+        };
+        let live = Live::start(Arc::clone(&options.progress))?;
+        let result = pipeline::run(&config, &options);
+        drop(live);
+        let summary = result?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", summary.to_json())?;
+        } else {
+            write!(out, "{summary}")?;
+        }
+        Ok(if summary.stopped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
