@@ -51,7 +51,10 @@ fn wrong_usage_ends_with_2() {
         (&["run"], "<PIPELINE>"),
         (&["run", "a.toml", "--until", "dawn"], "invalid value 'dawn'"),
         (&["completions", "dos"], "invalid value 'dos'"),
-        (&["run", "no-such-file.toml"], "error: cannot read the pipeline file no-such-file.toml\n  caused by: No such file"),
+        (
+            &["run", "no-such-file.toml"],
+            "error: cannot read the pipeline file no-such-file.toml\n  caused by: No such file",
+        ),
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));

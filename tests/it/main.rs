@@ -3,6 +3,9 @@
 //! `make test` starts the servers and tells their addresses by environment variables ([`servers`]); none of these tests
 //! passes without them.
 
+mod binary;
+mod cli;
+mod golden;
 mod hdfs;
 mod main_job;
 mod servers;

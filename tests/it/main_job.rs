@@ -141,6 +141,8 @@ impl Job {
     /// Fetches the table and the dead letters from HDFS and lets the independent reader compare them with Kafka.
     fn check(&self) -> Value {
         let local = self.scratch.path().join("fetched");
+        // What an earlier check fetched is out of date.
+        let _ = std::fs::remove_dir_all(&local);
         std::fs::create_dir_all(&local).expect("a directory");
         let (from, to) = (format!("{}{}", servers::hdfs(), self.base), local.to_string_lossy().into_owned());
         for part in ["bronze", "dead_letters"] {

@@ -39,7 +39,7 @@ struct State {
 }
 
 /// The broker that all hosts of a world share.
-pub struct Broker {
+pub(super) struct Broker {
     simulator: Arc<Simulator>,
     state: Mutex<State>,
 }
@@ -49,13 +49,13 @@ fn named(partition: i32) -> TopicPartition {
 }
 
 impl Broker {
-    pub fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
+    pub(super) fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
         let logs = (0..topic_partitions).map(|_| Log::default()).collect();
         Arc::new(Self { simulator: Arc::clone(simulator), state: Mutex::new(State { logs, ..State::default() }) })
     }
 
     /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps.
-    pub fn produce(&self, most: u64) {
+    pub(super) fn produce(&self, most: u64) {
         let mut state = self.state.lock().unwrap();
         for (partition, log) in state.logs.iter_mut().enumerate() {
             for _ in 0..self.simulator.draw(most + 1) {
@@ -76,7 +76,7 @@ impl Broker {
     }
 
     /// Every message that was produced.
-    pub fn produced(&self) -> Vec<MessageId> {
+    pub(super) fn produced(&self) -> Vec<MessageId> {
         let state = self.state.lock().unwrap();
         let of = |(partition, log): (usize, &Log)| -> Vec<MessageId> {
             log.messages.iter().map(|(offset, _)| (partition as i32, *offset)).collect()
@@ -84,13 +84,13 @@ impl Broker {
         state.logs.iter().enumerate().flat_map(of).collect()
     }
 
-    pub fn join(&self, host: usize) {
+    pub(super) fn join(&self, host: usize) {
         self.state.lock().unwrap().members.insert(host, Member::default());
         self.rebalance();
     }
 
     /// The host is gone, or its session expired: what it had is free at once.
-    pub fn leave(&self, host: usize) {
+    pub(super) fn leave(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         state.members.remove(&host);
         state.forget(host);
@@ -99,7 +99,7 @@ impl Broker {
     }
 
     /// The session of a living host expires: it goes on, and is told only when it is connected again.
-    pub fn cut_off(&self, host: usize) {
+    pub(super) fn cut_off(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         if let Some(member) = state.members.get_mut(&host) {
             member.cut_off = true;
@@ -109,7 +109,7 @@ impl Broker {
         self.rebalance();
     }
 
-    pub fn reconnect(&self, host: usize) {
+    pub(super) fn reconnect(&self, host: usize) {
         let mut state = self.state.lock().unwrap();
         if let Some(member) = state.members.get_mut(&host)
             && member.cut_off
@@ -125,9 +125,10 @@ impl Broker {
     }
 
     /// Gives each topic partition to a connected member, drawn at random; those that move are revoked first.
-    pub fn rebalance(&self) {
+    pub(super) fn rebalance(&self) {
         let mut state = self.state.lock().unwrap();
-        let members: Vec<usize> = state.members.iter().filter(|(_, m)| !m.cut_off && !m.recovering).map(|(host, _)| *host).collect();
+        let members: Vec<usize> =
+            state.members.iter().filter(|(_, m)| !m.cut_off && !m.recovering).map(|(host, _)| *host).collect();
         if members.is_empty() {
             return;
         }
@@ -168,9 +169,9 @@ impl State {
 }
 
 /// A host's connection to the broker.
-pub struct Connection {
-    pub broker: Arc<Broker>,
-    pub host: usize,
+pub(super) struct Connection {
+    pub(super) broker: Arc<Broker>,
+    pub(super) host: usize,
 }
 
 struct Reader {

@@ -17,16 +17,16 @@ use super::executor::Simulator;
 
 /// How often each fault happens: once in so many operations, 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
-    pub not_applied: u64,
-    pub unanswered: u64,
-    pub late: u64,
-    pub sent_twice: u64,
-    pub unread: u64,
+pub(super) struct Faults {
+    pub(super) not_applied: u64,
+    pub(super) unanswered: u64,
+    pub(super) late: u64,
+    pub(super) sent_twice: u64,
+    pub(super) unread: u64,
 }
 
 /// A message's identity: topic partition and offset.
-pub type MessageId = (i32, i64);
+pub(super) type MessageId = (i32, i64);
 
 #[derive(Debug, Clone)]
 enum Mutation {
@@ -75,13 +75,13 @@ struct Contents {
 }
 
 /// The storage that all hosts of a world share.
-pub struct Disk {
+pub(super) struct Disk {
     simulator: Arc<Simulator>,
     contents: Mutex<Contents>,
     faults: Mutex<Faults>,
     outage: Mutex<bool>,
     /// How often each point was hit: `rename unanswered`.
-    pub hits: Mutex<BTreeMap<String, u64>>,
+    pub(super) hits: Mutex<BTreeMap<String, u64>>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub fn new(simulator: &Arc<Simulator>) -> Arc<Self> {
+    pub(super) fn new(simulator: &Arc<Simulator>) -> Arc<Self> {
         Arc::new(Self {
             simulator: Arc::clone(simulator),
             contents: Mutex::default(),
@@ -101,16 +101,16 @@ impl Disk {
         })
     }
 
-    pub fn set_faults(&self, faults: Faults) {
+    pub(super) fn set_faults(&self, faults: Faults) {
         *self.faults.lock().unwrap() = faults;
     }
 
-    pub fn set_outage(&self, outage: bool) {
+    pub(super) fn set_outage(&self, outage: bool) {
         *self.outage.lock().unwrap() = outage;
     }
 
     /// Applies one of the operations that are to land late, drawn at random.
-    pub fn land_late(&self) {
+    pub(super) fn land_late(&self) {
         let mut contents = self.contents.lock().unwrap();
         if contents.late.is_empty() {
             return;
@@ -121,33 +121,33 @@ impl Disk {
         let _ = contents.apply(&mutation);
     }
 
-    pub fn late(&self) -> usize {
+    pub(super) fn late(&self) -> usize {
         self.contents.lock().unwrap().late.len()
     }
 
-    pub fn note(&self, text: String) {
+    pub(super) fn note(&self, text: String) {
         self.contents.lock().unwrap().trace.push(text);
     }
 
     /// Messages that a reader of the plain directories sees.
-    pub fn visible(&self) -> usize {
+    pub(super) fn visible(&self) -> usize {
         self.contents.lock().unwrap().visible.len()
     }
 
-    pub fn is_visible(&self, id: &MessageId) -> bool {
+    pub(super) fn is_visible(&self, id: &MessageId) -> bool {
         self.contents.lock().unwrap().visible.contains_key(id)
     }
 
-    pub fn violations(&self) -> Vec<String> {
+    pub(super) fn violations(&self) -> Vec<String> {
         self.contents.lock().unwrap().violations.clone()
     }
 
-    pub fn trace(&self) -> Vec<String> {
+    pub(super) fn trace(&self) -> Vec<String> {
         self.contents.lock().unwrap().trace.clone()
     }
 
     /// Files whose path contains `part`.
-    pub fn files_with(&self, part: &str) -> Vec<String> {
+    pub(super) fn files_with(&self, part: &str) -> Vec<String> {
         self.contents.lock().unwrap().files.keys().filter(|path| path.contains(part)).cloned().collect()
     }
 
@@ -351,7 +351,7 @@ impl FileWriter for Writer {
 
 /// A host's view of the disk.
 #[derive(Debug, Clone)]
-pub struct Mounted(pub Arc<Disk>);
+pub(super) struct Mounted(pub(super) Arc<Disk>);
 
 #[async_trait]
 impl Storage for Mounted {

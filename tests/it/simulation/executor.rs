@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use wasmill::runtime::Runtime;
 
 /// What all hosts of a simulated world share: chance and time.
-pub struct Simulator {
+pub(super) struct Simulator {
     state: Mutex<State>,
 }
 
@@ -25,23 +25,23 @@ struct State {
 }
 
 impl Simulator {
-    pub fn new(seed: u64) -> Arc<Self> {
+    pub(super) fn new(seed: u64) -> Arc<Self> {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Arc::new(Self { state: Mutex::new(State { rng, now: Duration::ZERO, spawned: vec![], timers: vec![] }) })
     }
 
     /// A number below `below`.
-    pub fn draw(&self, below: u64) -> u64 {
+    pub(super) fn draw(&self, below: u64) -> u64 {
         self.state.lock().unwrap().rng.random_range(0..below.max(1))
     }
 
     /// True once in `times` on average; never when `times` is 0.
-    pub fn once_in(&self, times: u64) -> bool {
+    pub(super) fn once_in(&self, times: u64) -> bool {
         times > 0 && self.draw(times) == 0
     }
 
     /// Lets time pass and wakes those whose time has come.
-    pub fn advance(&self, by: Duration) {
+    pub(super) fn advance(&self, by: Duration) {
         let mut state = self.state.lock().unwrap();
         state.now += by;
         let now = state.now;
@@ -52,12 +52,12 @@ impl Simulator {
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    pub fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.state.lock().unwrap().now
     }
 
     /// A point at which others may go on first, and at which the host may crash.
-    pub async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         let mut passed = false;
         std::future::poll_fn(|context| {
             if std::mem::replace(&mut passed, true) {
@@ -71,9 +71,9 @@ impl Simulator {
 }
 
 /// The surroundings of one simulated host.
-pub struct HostRuntime {
-    pub simulator: Arc<Simulator>,
-    pub host: usize,
+pub(super) struct HostRuntime {
+    pub(super) simulator: Arc<Simulator>,
+    pub(super) host: usize,
 }
 
 impl Runtime for HostRuntime {
@@ -125,13 +125,13 @@ struct Task {
 
 /// The tasks of all hosts.
 #[derive(Default)]
-pub struct Tasks {
+pub(super) struct Tasks {
     tasks: Vec<Task>,
 }
 
 impl Tasks {
     /// Polls one ready task, drawn at random, of a host that is not frozen. `false`: there is none.
-    pub fn step(&mut self, simulator: &Simulator, frozen: impl Fn(usize) -> bool) -> bool {
+    pub(super) fn step(&mut self, simulator: &Simulator, frozen: impl Fn(usize) -> bool) -> bool {
         let spawned = std::mem::take(&mut simulator.state.lock().unwrap().spawned);
         for (host, future) in spawned {
             self.tasks.push(Task { host, future, ready: Arc::new(Flag(AtomicBool::new(true))) });
@@ -152,7 +152,7 @@ impl Tasks {
     }
 
     /// The host is gone, and all it was doing with it.
-    pub fn crash(&mut self, simulator: &Simulator, host: usize) {
+    pub(super) fn crash(&mut self, simulator: &Simulator, host: usize) {
         simulator.state.lock().unwrap().spawned.retain(|(of, _)| *of != host);
         self.tasks.retain(|task| task.host != host);
     }

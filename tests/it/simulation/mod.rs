@@ -158,7 +158,15 @@ impl World {
         let simulator = Simulator::new(seed);
         let broker = Broker::new(&simulator, TOPIC_PARTITIONS);
         let disk = Disk::new(&simulator);
-        Self { seed, protocol, simulator, broker, disk, tasks: Tasks::default(), hosts: (0..HOSTS).map(|_| None).collect() }
+        Self {
+            seed,
+            protocol,
+            simulator,
+            broker,
+            disk,
+            tasks: Tasks::default(),
+            hosts: (0..HOSTS).map(|_| None).collect(),
+        }
     }
 
     fn start(&mut self, host: usize) {
