@@ -26,6 +26,7 @@ mod host_functions;
 mod instance;
 mod module;
 mod recover;
+pub mod scaffold;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 mod guest;
 mod hostile;
 mod sdk;
+mod shipped;
 
 use std::sync::Arc;
 use std::time::Duration;
