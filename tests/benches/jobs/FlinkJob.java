@@ -44,8 +44,9 @@ public class FlinkJob {
                 EXTRACT(HOUR FROM t)
             FROM (SELECT *, CAST(TO_TIMESTAMP_LTZ(ts, 3) AS TIMESTAMP(3)) AS t FROM messages)
             WHERE auth = 'Logged In' AND duration >= 30.0
-                AND ts IS NOT NULL AND userId IS NOT NULL AND duration > 0 AND duration <= 86400
-                AND lon BETWEEN -180 AND 180 AND lat BETWEEN -90 AND 90
+                AND ts >= 946684800000 AND ts < 4102444800000 AND userId IS NOT NULL
+                AND duration > 0 AND duration <= 14400
+                AND ((lat IS NULL AND lon IS NULL) OR (lat BETWEEN -90 AND 90 AND lon BETWEEN -180 AND 180))
             """.replace("SELECT *, EXTRACT", "SELECT " + names() + ", EXTRACT")).await();
         mark("DONE");
         System.exit(0);

@@ -13,11 +13,11 @@ SCHEMA = """
     city STRING, zip STRING, state STRING, userAgent STRING, lon DOUBLE, lat DOUBLE, userId INT, lastName STRING,
     firstName STRING, gender STRING, registration LONG
 """
-# What keep-plays keeps and validate-events lets through.
+# What keep-plays keeps and validate-events lets through, with the settings of the shipped pipeline.
 KEPT = "auth = 'Logged In' AND duration >= 30.0"
 VALID = """
-    ts IS NOT NULL AND userId IS NOT NULL AND duration > 0 AND duration <= 86400
-    AND lon BETWEEN -180 AND 180 AND lat BETWEEN -90 AND 90
+    ts >= 946684800000 AND ts < 4102444800000 AND userId IS NOT NULL AND duration > 0 AND duration <= 14400
+    AND ((lat IS NULL AND lon IS NULL) OR (lat BETWEEN -90 AND 90 AND lon BETWEEN -180 AND 180))
 """
 
 

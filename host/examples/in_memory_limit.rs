@@ -1,0 +1,100 @@
+//! The limit that the benchmark compares with: decoding and encoding in memory, on one thread, and nothing else.
+//!
+//! `cargo run --release --example in_memory_limit -- PIPELINE EVENTS` decodes simulated events with the pipeline's schema,
+//! splits them by hive partition and encodes part files, by the host's own parts. Prints CPU time in microseconds per
+//! event as JSON. There is no source, no transform, no storage: what the host takes more than this, they take.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use arrow::array::RecordBatch;
+use wasmill::config::Config;
+use wasmill::decode::json::JsonDecoder;
+use wasmill::eventsim::{Simulator, SimulatorOptions};
+use wasmill::sink::hive::HivePartitioner;
+use wasmill::sink::part_file::{PartFile, PartFileOptions};
+use wasmill::source::{Messages as _, OwnedMessages};
+
+/// Messages of one batch, as a worker reads them.
+const BATCH: usize = 1_024;
+/// 2100-01-01 in milliseconds: no simulated event lies in the future.
+const NOW_MS: i64 = 4_102_444_800_000;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [pipeline, events] = &arguments[..] else { bail!("usage: in_memory_limit PIPELINE EVENTS") };
+    let config = Config::load(Path::new(pipeline))?;
+    let events: usize = events.parse().context("EVENTS is not a number")?;
+    let batches = simulated(events)?;
+
+    let begin = cpu_nanoseconds()?;
+    let mut decoder = JsonDecoder::new(&config.schema);
+    let rows: Vec<RecordBatch> = batches.iter().map(|batch| decoder.decode_messages(batch).rows).collect();
+    let decoded = cpu_nanoseconds()?;
+    ensure!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() == events, "not every event was decoded");
+    drop(batches);
+
+    let before_encoding = cpu_nanoseconds()?;
+    let (bytes, files) = encode(&config, &rows)?;
+    let encoded = cpu_nanoseconds()?;
+
+    let per_event = |nanoseconds: u64| nanoseconds as f64 / 1_000.0 / events as f64;
+    let (decode_us, encode_us) = (per_event(decoded - begin), per_event(encoded - before_encoding));
+    let sum_us = decode_us + encode_us;
+    println!(
+        r#"{{"events": {events}, "decode_us": {decode_us:.3}, "encode_us": {encode_us:.3}, "cpu_us_per_event": {sum_us:.3}, "bytes": {bytes}, "files": {files}}}"#
+    );
+    Ok(())
+}
+
+/// Events as the benchmark's topic holds them: half a day between two sessions of a user.
+fn simulated(events: usize) -> Result<Vec<OwnedMessages>> {
+    let options = SimulatorOptions { beta: Duration::from_secs(12 * 3_600), ..SimulatorOptions::default() };
+    let mut simulator = Simulator::new(options)?;
+    let mut batches = Vec::new();
+    let mut batch = OwnedMessages::default();
+    for index in 0..events {
+        let mut is_event = true;
+        batch.push_with(i64::try_from(index)?, None, |out| is_event = simulator.next_event(out).is_some());
+        ensure!(is_event, "the simulation ended early");
+        if batch.len() == BATCH || index + 1 == events {
+            batches.push(std::mem::take(&mut batch));
+        }
+    }
+    Ok(batches)
+}
+
+/// Splits and encodes everything; the sum of the files' lengths, and how many there are.
+fn encode(config: &Config, batches: &[RecordBatch]) -> Result<(u64, usize)> {
+    let mut partitioner = HivePartitioner::new(&config.table, &config.schema.arrow)?;
+    let schema = Arc::clone(partitioner.file_schema());
+    let options = PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)?;
+    let mut open: HashMap<Arc<str>, PartFile> = HashMap::new();
+    for batch in batches {
+        for piece in partitioner.split(batch, NOW_MS)?.pieces {
+            if !open.contains_key(&piece.hive_partition) {
+                open.insert(Arc::clone(&piece.hive_partition), PartFile::new(&options)?);
+            }
+            if let Some(file) = open.get_mut(&piece.hive_partition) {
+                file.write(&piece.rows)?;
+            }
+        }
+    }
+    let files = open.len();
+    let mut bytes = 0;
+    for file in open.into_values() {
+        bytes += file.finish(&[])?.length;
+    }
+    Ok((bytes, files))
+}
+
+/// CPU time of this thread until now.
+fn cpu_nanoseconds() -> Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("cannot read this thread's CPU time")?;
+    text.split_whitespace().next().context("no CPU time in schedstat")?.parse().context("the CPU time is not a number")
+}
