@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms demo demo-cluster test lint bench bench-quick clean
+.PHONY: help setup servers build transforms limit demo demo-cluster test lint bench bench-quick clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -46,10 +46,13 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
 
-bench: build servers ## CPU, memory and speed of the main job beside Spark and Flink (some 15 minutes)
+limit:
+	cargo build --release -p wasmill --example in_memory_limit
+
+bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink (some 15 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
 
-bench-quick: build servers ## the same in two minutes: a quarter of the events, no peers
+bench-quick: build limit servers ## the same in two minutes: a quarter of the events, no peers
 	$(CLUSTER) run -- tests/benches/bench.py --wasmill $(WASMILL) --quick
 
 clean: ## remove what was built (not the downloads in tests/.cache)

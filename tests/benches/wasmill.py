@@ -1,4 +1,4 @@
-"""wasmill itself, measured like its peers: the shipped pipeline host/pipelines/listen-events.toml with its three transforms.
+"""wasmill itself, measured like its peers: host/pipelines/listen-events.toml as it is shipped, with three transforms.
 
 The whole process counts, from its start to its end: opening the modules, the first connection, the last publish.
 """
@@ -17,10 +17,20 @@ SHIPPED = ROOT / "host" / "pipelines" / "listen-events.toml"
 def pipeline_text(compression):
     """The shipped file, with modules that are found from elsewhere and the compression that all are measured with."""
     text = SHIPPED.read_text()
-    changed = text.replace('"../../target/', f'"{ROOT}/target/').replace('compression = "zstd"', f'compression = "{compression}"')
+    changed = text.replace('"../../target/', f'"{ROOT}/target/')
+    changed = changed.replace('compression = "zstd"', f'compression = "{compression}"')
     if "../../" in changed or f'compression = "{compression}"' not in changed:
         raise job_process.JobFailed(f"{SHIPPED} has changed: adjust {__file__}")
     return changed
+
+
+def limit(binary, scratch, compression, events):
+    """What decoding and encoding alone cost, in memory on one thread: the figures of the example `in_memory_limit`."""
+    pipeline = scratch / "limit.toml"
+    pipeline.write_text(pipeline_text(compression))
+    command = [str(binary.parent / "examples" / "in_memory_limit"), str(pipeline), str(events)]
+    _, output = job_process.run_whole(command, dict(os.environ), scratch / "limit.log", timeout_seconds=300)
+    return json.loads(output)
 
 
 def run(job):
