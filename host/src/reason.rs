@@ -67,11 +67,8 @@ mod tests {
     #[test]
     fn the_docs_list_the_same_reasons() {
         let docs = include_str!("../docs/dead-letters.md");
-        let listed: Vec<&str> = docs
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
-            .map(|(code, _)| code)
-            .collect();
+        let listed: Vec<&str> =
+            docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code).collect();
         assert_eq!(listed, BUILT_IN);
     }
 }

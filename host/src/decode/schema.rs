@@ -153,9 +153,8 @@ impl EventType {
     }
 
     fn parse_decimal(text: &str, rest: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("type {text:?}: write decimal(p,s) with p from 1 to {MAX_DECIMAL_PRECISION} and s from 0 to p")
-        };
+        let wrong =
+            || format!("type {text:?}: write decimal(p,s) with p from 1 to {MAX_DECIMAL_PRECISION} and s from 0 to p");
         let (precision, scale) = rest.strip_suffix(')').and_then(|inner| inner.split_once(',')).ok_or_else(wrong)?;
         let precision: u8 = precision.trim().parse().map_err(|_| wrong())?;
         let scale: u8 = scale.trim().parse().map_err(|_| wrong())?;
@@ -213,8 +212,20 @@ mod tests {
     #[test]
     fn every_type_is_parsed_and_written_back() {
         for text in [
-            "string", "int", "long", "float", "double", "boolean", "timestamp(ms)", "timestamp(us)", "binary",
-            "decimal(10,2)", "decimal(38,38)", "decimal(1,0)", "list<string>", "list<list<decimal(4,1)>>",
+            "string",
+            "int",
+            "long",
+            "float",
+            "double",
+            "boolean",
+            "timestamp(ms)",
+            "timestamp(us)",
+            "binary",
+            "decimal(10,2)",
+            "decimal(38,38)",
+            "decimal(1,0)",
+            "list<string>",
+            "list<list<decimal(4,1)>>",
         ] {
             let (kind, required) = EventType::parse(text).unwrap();
             assert_eq!((kind.to_string().as_str(), required), (text, false));
@@ -248,10 +259,7 @@ mod tests {
 
     #[test]
     fn rfc3339_belongs_to_timestamps() {
-        assert_eq!(
-            EventType::parse_with_format("timestamp(us)!", "rfc3339"),
-            Ok((EventType::TimestampRfc3339, true))
-        );
+        assert_eq!(EventType::parse_with_format("timestamp(us)!", "rfc3339"), Ok((EventType::TimestampRfc3339, true)));
         assert!(EventType::parse_with_format("timestamp(ms)", "rfc3339").unwrap_err().contains("timestamp(us)"));
         assert!(EventType::parse_with_format("timestamp(us)", "iso").unwrap_err().contains("unknown format"));
     }

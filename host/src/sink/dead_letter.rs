@@ -203,7 +203,10 @@ mod tests {
     #[test]
     fn the_day_is_that_of_the_record() {
         assert_eq!(letter(0).hive_partition(), "day=2026-11-24");
-        assert_eq!(DeadLetter { recorded_at_ms: i64::MAX, ..letter(0) }.hive_partition(), "day=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(
+            DeadLetter { recorded_at_ms: i64::MAX, ..letter(0) }.hive_partition(),
+            "day=__HIVE_DEFAULT_PARTITION__"
+        );
     }
 
     #[test]

@@ -165,9 +165,11 @@ impl HivePartitioner {
                 None => Part::Column { name: name.clone(), index: index_of(name)? },
             });
         }
-        let in_path = |index: &usize| parts.iter().any(|part| matches!(part, Part::Column { index: i, .. } if i == index));
+        let in_path =
+            |index: &usize| parts.iter().any(|part| matches!(part, Part::Column { index: i, .. } if i == index));
         let kept: Vec<usize> = (0..schema.fields().len()).filter(|index| !in_path(index)).collect();
-        let file_schema = schema.project(&kept).map_err(|error| Error::fatal("cannot select columns").because(error))?;
+        let file_schema =
+            schema.project(&kept).map_err(|error| Error::fatal("cannot select columns").because(error))?;
         Ok(Self {
             event_time,
             event_time_name: table.event_time.column.clone(),
@@ -268,7 +270,9 @@ impl HivePartitioner {
         let name = &self.event_time_name;
         let shown = us.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
         let shown = shown.map_or_else(String::new, |time| format!(", which is {time}"));
-        format!("column {name:?} holds {time}{shown}; wanted 1970 to 2199, and not further in the future than max_future")
+        format!(
+            "column {name:?} holds {time}{shown}; wanted 1970 to 2199, and not further in the future than max_future"
+        )
     }
 
     /// The group of a key, made if need be. Several keys can have one path (a month has many hours, null and the empty

@@ -63,7 +63,22 @@ impl UtcHour {
 pub(super) fn escape(text: &str, path: &mut String) {
     for character in text.chars() {
         match character {
-            '\0'..='\u{1f}' | '\u{7f}' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^' => {
+            '\0'..='\u{1f}'
+            | '\u{7f}'
+            | '"'
+            | '#'
+            | '%'
+            | '\''
+            | '*'
+            | '/'
+            | ':'
+            | '='
+            | '?'
+            | '\\'
+            | '{'
+            | '['
+            | ']'
+            | '^' => {
                 // Writing to a string does not fail.
                 let _ = write!(path, "%{:02X}", u32::from(character));
             }

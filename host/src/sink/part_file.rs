@@ -67,7 +67,8 @@ impl PartFileOptions {
         check_names(&schema)?;
         let (codec, column_bytes) = match compression {
             Compression::Zstd => {
-                let level = ZstdLevel::try_new(1).map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
+                let level =
+                    ZstdLevel::try_new(1).map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
                 (basic::Compression::ZSTD(level), ZSTD_CONTEXT_BYTES)
             }
             Compression::Snappy => (basic::Compression::SNAPPY, COLUMN_BYTES),
@@ -159,7 +160,8 @@ impl PartFile {
         let writer_options =
             ArrowWriterOptions::new().with_properties(options.properties.clone()).with_skip_arrow_metadata(true);
         let schema = Arc::clone(&options.schema);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options).map_err(failed)?;
+        let writer =
+            ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options).map_err(failed)?;
         Ok(Self {
             writer,
             schema,
@@ -245,15 +247,16 @@ impl PartFile {
         self.writer.flush().map_err(failed)
     }
 
-    /// Bytes that are final, in order; `None` when there are none.
+    /// Bytes that are final, in order; `None` when there are none. A file's first bytes come with its first row group.
     pub fn take_encoded(&mut self) -> Result<Option<Bytes>> {
+        if self.writer.flushed_row_groups().is_empty() { Ok(None) } else { self.take() }
+    }
+
+    fn take(&mut self) -> Result<Option<Bytes>> {
         self.writer.sync().map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
         let bytes = mem::take(self.writer.inner_mut());
-        if bytes.is_empty() {
-            return Ok(None);
-        }
         self.taken += bytes.len() as u64;
-        Ok(Some(bytes.into()))
+        Ok(if bytes.is_empty() { None } else { Some(bytes.into()) })
     }
 
     /// Ends the file, with `footer` as key-values of its metadata.
@@ -264,7 +267,7 @@ impl PartFile {
         }
         self.writer.finish().map_err(failed)?;
         let length = self.writer.bytes_written() as u64;
-        let bytes = self.take_encoded()?.unwrap_or_default();
+        let bytes = self.take()?.unwrap_or_default();
         if self.taken != length {
             let taken = self.taken;
             return Err(Error::fatal(format!("a Parquet file has {taken} bytes, and its footer says {length}")));

@@ -33,7 +33,8 @@ fn batch(from: i32, count: i32) -> RecordBatch {
             ),
             Arc::new({
                 let field = Arc::new(Field::new("element", DataType::Int64, true));
-                let offsets = arrow::buffer::OffsetBuffer::from_lengths(rows().map(|n| usize::try_from(n % 3).unwrap()));
+                let offsets =
+                    arrow::buffer::OffsetBuffer::from_lengths(rows().map(|n| usize::try_from(n % 3).unwrap()));
                 let items = Int64Array::from_iter_values(rows().flat_map(|n| (0..n % 3).map(i64::from)));
                 ListArray::new(field, offsets, Arc::new(items), None)
             }),
@@ -135,7 +136,8 @@ fn a_row_group_ends_at_its_size() {
 
 #[test]
 fn names_that_differ_in_case_only_are_refused() {
-    let schema = Schema::new(vec![Field::new("userId", DataType::Int64, true), Field::new("userid", DataType::Int64, true)]);
+    let schema =
+        Schema::new(vec![Field::new("userId", DataType::Int64, true), Field::new("userid", DataType::Int64, true)]);
     let error = check_names(&schema).unwrap_err();
     assert!(error.to_string().contains("userid"), "{error}");
     assert!(PartFileOptions::new(Arc::new(schema), Compression::Zstd, 1).is_err());

@@ -70,9 +70,7 @@ fn plain_value(kind: &str, raw: &RawValue) -> Result<Option<String>, &'static st
             let bytes = base64::engine::general_purpose::STANDARD.decode(string()?).map_err(|_| "wrong-type")?;
             Ok(Some(format!("{bytes:?}")))
         }
-        "rfc3339 timestamp(us)" => {
-            rfc3339::parse(&string()?).map(|us| Some(us.to_string())).ok_or("wrong-type")
-        }
+        "rfc3339 timestamp(us)" => rfc3339::parse(&string()?).map(|us| Some(us.to_string())).ok_or("wrong-type"),
         "decimal(10,2)" => {
             let number = if is_number { text.to_owned() } else { string()? };
             if !literal::is_number(&number) {
@@ -165,19 +163,35 @@ fn value(kind: &'static str) -> BoxedStrategy<String> {
         Just("true".to_owned()),
         string(),
         number(),
-        prop::sample::select(vec!["[]", "{}", "[1,{\"a\":[null]}]", "{\"ts\":1}", "[\"a\",\"\\u0062\"]", "nul", "01", "1.", "-", "+1", "NaN"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "[]",
+            "{}",
+            "[1,{\"a\":[null]}]",
+            "{\"ts\":1}",
+            "[\"a\",\"\\u0062\"]",
+            "nul",
+            "01",
+            "1.",
+            "-",
+            "+1",
+            "NaN"
+        ])
+        .prop_map(str::to_owned),
     ];
     let fitting = match kind {
         "string" => string().boxed(),
         "double" | "float" => number().boxed(),
         "boolean" => prop::sample::select(vec!["true", "false"]).prop_map(str::to_owned).boxed(),
-        "binary" => prop::sample::select(vec!["\"AQ==\"", "\"\"", "\"AQ\"", r#""AQ+\/""#]).prop_map(str::to_owned).boxed(),
-        "rfc3339 timestamp(us)" => {
-            prop::sample::select(vec!["\"2026-11-24T00:30:00Z\"", "\"2026-11-24T00:30:00.5+01:00\"", "\"2026-02-30T00:00:00Z\""])
-                .prop_map(str::to_owned)
-                .boxed()
+        "binary" => {
+            prop::sample::select(vec!["\"AQ==\"", "\"\"", "\"AQ\"", r#""AQ+\/""#]).prop_map(str::to_owned).boxed()
         }
+        "rfc3339 timestamp(us)" => prop::sample::select(vec![
+            "\"2026-11-24T00:30:00Z\"",
+            "\"2026-11-24T00:30:00.5+01:00\"",
+            "\"2026-02-30T00:00:00Z\"",
+        ])
+        .prop_map(str::to_owned)
+        .boxed(),
         "decimal(10,2)" => prop_oneof!["-?[1-9][0-9]{0,5}([.][0-9]{1,2})?", "\"[0-9]{1,5}([.][0-9]{1,3})?\""].boxed(),
         "list<string>" => prop::collection::vec(prop_oneof![4 => string(), 1 => Just("null".to_owned())], 0..3)
             .prop_map(|items| format!("[{}]", items.join(",")))
@@ -210,18 +224,20 @@ fn event() -> impl Strategy<Value = Event> {
         .iter()
         .map(|(name, kind)| {
             let present = prop::bool::weighted(if kind.ends_with('!') { 0.97 } else { 0.8 });
-            (present, value(kind.trim_end_matches('!'))).prop_map(|(present, value)| present.then(|| ((*name).to_owned(), value)))
+            (present, value(kind.trim_end_matches('!')))
+                .prop_map(|(present, value)| present.then(|| ((*name).to_owned(), value)))
         })
         .collect();
-    let other_key = prop::sample::select(vec!["other", "son", "Song", "x\\u0079", "\\u0074s", "ts", "ütf", "", "a\\\"b"]);
+    let other_key =
+        prop::sample::select(vec!["other", "son", "Song", "x\\u0079", "\\u0074s", "ts", "ütf", "", "a\\\"b"]);
     let other = (other_key, value("string"), any::<prop::sample::Index>());
     let style = prop_oneof![
         8 => Just((",", ":", "")),
         2 => Just((", ", ": ", "")),
         1 => Just(("\n ,\t", " :\r", " ")),
     ];
-    (fields, prop::collection::vec(other, 0..3), style, prop::bool::weighted(0.1), any::<prop::sample::Index>()).prop_map(
-        |(fields, others, (comma, colon, around), rotate, by)| {
+    (fields, prop::collection::vec(other, 0..3), style, prop::bool::weighted(0.1), any::<prop::sample::Index>())
+        .prop_map(|(fields, others, (comma, colon, around), rotate, by)| {
             let mut members: Vec<_> = fields.into_iter().flatten().collect();
             for (key, value, at) in others {
                 members.insert(at.index(members.len() + 1), (key.to_owned(), value));
@@ -231,8 +247,7 @@ fn event() -> impl Strategy<Value = Event> {
                 members.rotate_left(by);
             }
             Event { members, comma, colon, around }
-        },
-    )
+        })
 }
 
 /// A change to the bytes of an event.
@@ -288,7 +303,11 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn check_agreement(fast: &mut JsonDecoder, general: &mut JsonDecoder, payloads: &[Vec<u8>]) -> Result<(), TestCaseError> {
+fn check_agreement(
+    fast: &mut JsonDecoder,
+    general: &mut JsonDecoder,
+    payloads: &[Vec<u8>],
+) -> Result<(), TestCaseError> {
     let batch = messages(payloads);
     let found = fast.decode_messages(&batch);
     let expected = general.decode_messages(&batch);
@@ -327,7 +346,8 @@ proptest! {
 /// Every single change of one byte of one event, between two good ones: what the random test might miss.
 #[test]
 fn every_byte_of_an_event_may_be_any_other() {
-    let good = br#"{"ts":12,"song":"S\u00e9 e","lat":-1.50,"item":0,"a key that is longer than sixteen bytes":"","n":[1]}"#;
+    let good =
+        br#"{"ts":12,"song":"S\u00e9 e","lat":-1.50,"item":0,"a key that is longer than sixteen bytes":"","n":[1]}"#;
     let schema = schema(FIELDS);
     let (mut fast, mut general) = (JsonDecoder::new(&schema), JsonDecoder::general_only(&schema));
     for at in 0..good.len() {
@@ -347,7 +367,9 @@ fn every_byte_of_an_event_may_be_any_other() {
 /// what only a value can say (a number beyond a double, half of a surrogate pair).
 #[test]
 fn the_plain_rule_is_serde_jsons() {
-    for payload in ["{\"ts\":1}", "{\"ts\":01}", "{\"ts\":1,}", "{\"ts\":1}{}", "{\"x\":\"\t\"}", "[1", "{\"ts\":1e400}"] {
+    for payload in
+        ["{\"ts\":1}", "{\"ts\":01}", "{\"ts\":1,}", "{\"ts\":1}{}", "{\"x\":\"\t\"}", "[1", "{\"ts\":1e400}"]
+    {
         let is_json = serde_json::from_str::<Value>(payload).is_ok();
         let refused = matches!(plain_event(payload.as_bytes()), Err("not-json" | "trailing-data"));
         assert_eq!(refused, !is_json && !payload.contains("e400"), "{payload}");

@@ -7,8 +7,8 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
-    StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
+    ListArray, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Field, FieldRef};
@@ -93,10 +93,9 @@ impl Column {
         let values = match kind {
             EventType::String | EventType::Binary => Values::Bytes(Bytes { ends: Vec::new(), data: Vec::new() }),
             EventType::Int => Values::Int(Vec::new()),
-            EventType::Long
-            | EventType::TimestampMillis
-            | EventType::TimestampMicros
-            | EventType::TimestampRfc3339 => Values::Long(Vec::new()),
+            EventType::Long | EventType::TimestampMillis | EventType::TimestampMicros | EventType::TimestampRfc3339 => {
+                Values::Long(Vec::new())
+            }
             EventType::Float => Values::Float(Vec::new()),
             EventType::Double => Values::Double(Vec::new()),
             EventType::Boolean => Values::Boolean(Vec::new()),

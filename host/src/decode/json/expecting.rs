@@ -354,3 +354,37 @@ fn boolean(payload: &[u8], at: usize) -> Option<(bool, usize)> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn agrees(literal: &str) -> bool {
+        let text = format!("{literal},");
+        double(text.as_bytes(), 0).map(|(value, end)| (value.to_bits(), end))
+            == literal::double(literal).ok().map(|value| (value.to_bits(), literal.len()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn a_double_is_the_nearest(literal in "-?(0|[1-9][0-9]{0,16})[.][0-9]{1,18}", whole in any::<i64>()) {
+            prop_assert!(agrees(&literal));
+            prop_assert!(agrees(&whole.to_string()));
+        }
+    }
+
+    /// Quotients beyond what is exact are parsed in full: just below the limit, at it, and above, where a naive division
+    /// would round twice.
+    #[test]
+    fn the_limit_of_exact_quotients() {
+        for mantissa in (EXACT - 50..EXACT + 2_000).chain([u64::MAX / 2, 10_u64.pow(17) + 1]) {
+            for shift in [1, 3, 7, 15] {
+                let digits = mantissa.to_string();
+                let (whole, fraction) = digits.split_at(digits.len() - shift);
+                assert!(agrees(&format!("{whole}.{fraction}")), "{mantissa} {shift}");
+            }
+        }
+    }
+}

@@ -52,7 +52,8 @@ impl General {
         } else {
             json.deserialize_ignored_any(IgnoredAny).map(|_| Some(kind_of(starts)))
         };
-        let other = outcome.map_err(|error| Problem::new(reason::NOT_JSON, format!("the payload is not JSON: {error}")))?;
+        let other =
+            outcome.map_err(|error| Problem::new(reason::NOT_JSON, format!("the payload is not JSON: {error}")))?;
         json.end().map_err(|error| {
             let what = "something follows the event; one message holds one object";
             Problem::new(reason::TRAILING_DATA, format!("{what} (at line {} column {})", error.line(), error.column()))

@@ -179,7 +179,8 @@ fn details_name_the_field_and_what_was_wanted() {
 
 #[test]
 fn good_and_bad_in_one_batch() {
-    let fields = schema(&[("s", "string"), ("n", "int"), ("d", "double"), ("l", "list<string>"), ("t", "timestamp(ms)!")]);
+    let fields =
+        schema(&[("s", "string"), ("n", "int"), ("d", "double"), ("l", "list<string>"), ("t", "timestamp(ms)!")]);
     let mut decoder = JsonDecoder::new(&fields);
     for _ in 0..2 {
         let mut batch = messages(&[
