@@ -8,6 +8,7 @@ mod cli;
 mod golden;
 mod hdfs;
 mod main_job;
+mod kafka;
 mod servers;
 mod simulation;
 mod storage_contract;

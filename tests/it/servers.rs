@@ -27,6 +27,29 @@ pub(crate) fn cluster(arguments: &[&str]) -> String {
     said
 }
 
+/// The listener that asks for TLS and SCRAM-SHA-512.
+pub(crate) struct SaslSsl {
+    pub(crate) brokers: String,
+    pub(crate) ca: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// The listener that asks for TLS and SCRAM-SHA-512.
+pub(crate) fn kafka_sasl_ssl() -> SaslSsl {
+    SaslSsl {
+        brokers: named("WASMILL_TEST_KAFKA_SASL_SSL"),
+        ca: named("WASMILL_TEST_KAFKA_CA"),
+        user: named("WASMILL_TEST_KAFKA_USER"),
+        password: named("WASMILL_TEST_KAFKA_PASSWORD"),
+    }
+}
+
+/// A name that no other test and no other run has.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name}-{:016x}", rand::random::<u64>())
+}
+
 /// Runs a command-line tool of the HDFS under test, and fails with what it said.
 pub(crate) fn hdfs_tool(class: &str, arguments: &[&str]) -> String {
     let state = std::fs::read(cluster_json()).expect("the state of the cluster can be read");
