@@ -10,15 +10,13 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, SourceConfig, type_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::hive::HivePartitioner;
+use crate::sink::spark_table;
 use crate::source;
 use crate::storage::{self, Location, StorageError, StorageErrorKind};
 use crate::transform::{TransformChain, TransformEngine};
-
-/// What Spark's file sink leaves in a table that it owns.
-const SPARK_METADATA: &str = "_spark_metadata";
 
 /// What came of one step.
 #[derive(Debug)]
@@ -91,7 +89,9 @@ impl Preflight {
 
     /// Whether it is the user's files that are wrong, not a server.
     pub fn is_users_mistake(&self) -> bool {
-        self.steps.iter().any(|step| matches!(&step.outcome, Outcome::Wrong(error) if error.kind() == ErrorKind::Config))
+        self.steps
+            .iter()
+            .any(|step| matches!(&step.outcome, Outcome::Wrong(error) if error.kind() == ErrorKind::Config))
     }
 
     fn add(&mut self, name: impl Into<String>, result: Result<String>) {
@@ -112,7 +112,7 @@ impl Preflight {
             let result = async {
                 let location = storage::open(url, &config.storage)?;
                 if name == "table" {
-                    no_spark_metadata(&location).await?;
+                    spark_table::refuse(&location).await?;
                 }
                 probe(&location).await?;
                 Ok(format!("{url} can be written"))
@@ -135,7 +135,8 @@ impl Preflight {
         for transform in chain.transforms() {
             let descriptor = &transform.descriptor;
             let writes: Vec<_> = descriptor.writes.iter().map(|column| column.name.as_str()).collect();
-            let mut found = format!("{} reads {}", transform.version, listed(descriptor.reads.iter().map(String::as_str)));
+            let mut found =
+                format!("{} reads {}", transform.version, listed(descriptor.reads.iter().map(String::as_str)));
             for (what, names) in [
                 ("writes", writes),
                 ("drops", descriptor.drops.iter().map(String::as_str).collect()),
@@ -172,17 +173,16 @@ impl Preflight {
                 "what_to_do": error.what_to_do(),
             }),
         };
-        let table = self.table.as_ref().map(|table| {
-            json!({ "columns": columns_json(&table.columns), "hive_partitions": table.hive_partitions })
-        });
+        let table = self
+            .table
+            .as_ref()
+            .map(|table| json!({ "columns": columns_json(&table.columns), "hive_partitions": table.hive_partitions }));
         json!({ "ok": self.is_fine(), "steps": self.steps.iter().map(step).collect::<Vec<_>>(), "table": table })
     }
 }
 
 fn columns_json(schema: &Schema) -> Vec<serde_json::Value> {
-    let column = |field: &Arc<arrow::datatypes::Field>| {
-        json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() })
-    };
+    let column = |field: &Arc<arrow::datatypes::Field>| json!({ "name": field.name(), "type": type_name(field.data_type()), "nullable": field.is_nullable() });
     schema.fields().iter().map(column).collect()
 }
 
@@ -210,27 +210,12 @@ fn look_at_source(config: &Config, tokio: &tokio::runtime::Runtime) -> Result<St
     })
 }
 
-/// Refuses a table that belongs to a Spark streaming job: readers by Spark would see only what that job wrote.
-pub async fn no_spark_metadata(table: &Location) -> Result<()> {
-    let path = table.join(SPARK_METADATA);
-    let found = table.storage.stat(&path).await.map_err(|error| unreachable(table, error))?;
-    if found.is_none() {
-        return Ok(());
-    }
-    Err(Error::config(format!("{} is the table of a Spark streaming job: it holds {SPARK_METADATA}", table.url)).hint(
-        format!(
-            "Spark reads only the files that are listed there, so it would not see ours. Either write to a new directory \
-             (table.location), or end the Spark job for good and move {path} away (files of its unfinished batches, which \
-             are not listed there, become visible then)"
-        ),
-    ))
-}
-
 /// Writes, renames and deletes a file in `location`, as the protocol does, and leaves no trace of it.
 pub async fn probe(location: &Location) -> Result<()> {
     let missing = missing_directories(location).await?;
     let id = rand::random::<u64>();
-    let (first, second) = (location.join(&format!("_wasmill-probe-{id:016x}")), location.join(&format!("_wasmill-probe-{id:016x}-2")));
+    let (first, second) =
+        (location.join(&format!("_wasmill-probe-{id:016x}")), location.join(&format!("_wasmill-probe-{id:016x}-2")));
     let tried = try_to_write(location, &first, &second).await;
     // Whatever failed, nothing may stay. A second failure says nothing new.
     for path in [&first, &second] {
@@ -255,20 +240,26 @@ async fn try_to_write(location: &Location, first: &str, second: &str) -> Result<
     Ok(())
 }
 
-/// The directories from `location` upwards that are not there, deepest first.
+/// The directories on the way to `location` that are not there, deepest first.
 async fn missing_directories(location: &Location) -> Result<Vec<String>> {
     let mut missing = Vec::new();
-    let mut path = location.path.as_str();
-    while !path.is_empty() {
+    // Downwards, because a question about what is below a file is answered by an error.
+    let ends = location.path.char_indices().filter(|(at, c)| *c == '/' && *at > 0).map(|(at, _)| at);
+    for end in ends.chain([location.path.len()]) {
+        let path = &location.path[..end];
+        if !missing.is_empty() {
+            missing.push(path.to_owned());
+            continue;
+        }
         match location.storage.stat(path).await.map_err(|error| unreachable(location, error))? {
             Some(entry) if !entry.is_directory => {
                 return Err(Error::config(format!("{} cannot be a directory: {path} is a file", location.url)));
             }
-            Some(_) => break,
+            Some(_) => {}
             None => missing.push(path.to_owned()),
         }
-        path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     }
+    missing.reverse();
     Ok(missing)
 }
 
@@ -308,15 +299,5 @@ mod tests {
         let error = probe(&location(&directory.path().join("a/b"))).await.unwrap_err();
         assert!(error.to_string().contains("/a is a file"), "{error}");
         assert_eq!(error.kind(), ErrorKind::Config);
-    }
-
-    #[tokio::test]
-    async fn a_spark_table_is_refused_with_two_ways_out() {
-        let directory = tempfile::tempdir().unwrap();
-        no_spark_metadata(&location(directory.path())).await.unwrap();
-        std::fs::create_dir(directory.path().join(SPARK_METADATA)).unwrap();
-        let error = no_spark_metadata(&location(directory.path())).await.unwrap_err();
-        let hint = error.what_to_do().unwrap();
-        assert!(hint.contains("a new directory") && hint.contains("move "), "{hint}");
     }
 }

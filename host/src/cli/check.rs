@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use wasmill::config::type_name;
 use wasmill::preflight::{self, Outcome, Preflight, Step};
 
 /// Check a pipeline without running it: file, servers, transforms, and the table that comes out.
@@ -60,7 +61,7 @@ fn print_table(out: &mut impl Write, look: &Preflight) -> std::io::Result<()> {
     let width = table.columns.fields().iter().map(|field| field.name().len()).max().unwrap_or(0);
     for field in table.columns.fields() {
         let required = if field.is_nullable() { "" } else { ", required" };
-        writeln!(out, "  {:<width$}  {}{required}", field.name(), field.data_type())?;
+        writeln!(out, "  {:<width$}  {}{required}", field.name(), type_name(field.data_type()))?;
     }
     let directories: Vec<String> = table.hive_partitions.iter().map(|name| format!("{name}=.../")).collect();
     writeln!(out, "  in {}", directories.concat())

@@ -26,7 +26,10 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
                 };
                 let was_asked = flag.swap(true, Ordering::AcqRel);
                 if was_asked && is_interrupt {
-                    let _ = writeln!(std::io::stderr(), "ended without finishing; the open range is read again at the next start");
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "ended without finishing; the open range is read again at the next start"
+                    );
                     std::process::exit(1);
                 }
                 if !was_asked {

@@ -81,7 +81,8 @@ fn the_shipped_pipelines_are_read() {
         let text = std::fs::read_to_string(&path).unwrap();
         // The modules are built by `make`; whether they are there is not asked here.
         let (_, mistakes, _) = examine(&path, &text, &surroundings(Path::new("/work")));
-        let others: Vec<_> = mistakes.iter().filter(|mistake| !mistake.message.starts_with("there is no file")).collect();
+        let others: Vec<_> =
+            mistakes.iter().filter(|mistake| !mistake.message.starts_with("there is no file")).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());
         count += 1;
     }

@@ -51,7 +51,9 @@ fn read(path: &Path) -> Result<String> {
     let cannot = |error: std::io::Error| Error::config(format!("cannot read the pipeline file {name}")).because(error);
     let length = std::fs::metadata(path).map_err(cannot)?.len();
     if length > FILE_BYTES {
-        return Err(Error::config(format!("{name} is not a pipeline file: it has {length} bytes, more than {FILE_BYTES}")));
+        return Err(Error::config(format!(
+            "{name} is not a pipeline file: it has {length} bytes, more than {FILE_BYTES}"
+        )));
     }
     let bytes = std::fs::read(path).map_err(cannot)?;
     String::from_utf8(bytes)
@@ -59,7 +61,11 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// The configuration if there is one, the mistakes, and all keys that were asked for.
-pub(super) fn examine(path: &Path, text: &str, surroundings: &Surroundings) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
+pub(super) fn examine(
+    path: &Path,
+    text: &str,
+    surroundings: &Surroundings,
+) -> (Option<Config>, Vec<Mistake>, BTreeSet<String>) {
     let directory = path.parent().unwrap_or(Path::new(""));
     let directory = surroundings.working_directory.join(directory);
     let reader = Reader::new(text, &directory, surroundings);

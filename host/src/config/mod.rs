@@ -12,9 +12,9 @@ mod mistake;
 pub mod secret;
 mod source;
 mod table;
-mod transform;
 #[cfg(test)]
 mod tests;
+mod transform;
 mod value;
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub use self::file::Surroundings;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
-pub use self::table::TIME_PARTITIONS;
+pub use self::table::{TIME_PARTITIONS, type_name};
 use crate::decode::schema::EventSchema;
 use crate::storage::StorageOptions;
 

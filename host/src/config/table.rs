@@ -5,8 +5,8 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field as Column, Schema};
 
 use super::file::{Field, Section, listed};
-use super::value::{self, Place};
 use super::mistake::did_you_mean;
+use super::value::{self, Place};
 use super::{CheckpointConfig, Compression, EventTime, TableConfig, TimeUnit};
 use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::error::{Error, Result};
@@ -169,7 +169,7 @@ fn why_no_event_time(schema: &Schema, column: &str) -> Option<String> {
     };
     match field.data_type() {
         DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => None,
-        other => Some(format!("the column {column:?} is {}, wanted int, long or a timestamp", plain(other))),
+        other => Some(format!("the column {column:?} is {}, wanted int, long or a timestamp", type_name(other))),
     }
 }
 
@@ -186,18 +186,21 @@ fn why_no_partition(schema: &Schema, name: &str) -> Option<String> {
         )),
         (false, None) => {
             let hint = did_you_mean(name, names().chain(TIME_PARTITIONS));
-            Some(format!("there is no column {name:?}{hint}; possible: {}", listed(TIME_PARTITIONS.into_iter().chain(names()))))
+            Some(format!(
+                "there is no column {name:?}{hint}; possible: {}",
+                listed(TIME_PARTITIONS.into_iter().chain(names()))
+            ))
         }
         (false, Some(DataType::Utf8 | DataType::Int32 | DataType::Int64 | DataType::Boolean)) => None,
         (false, Some(other)) => {
-            let found = plain(other);
+            let found = type_name(other);
             Some(format!("the column {name:?} is {found}; a hive partition needs string, int, long or boolean"))
         }
     }
 }
 
-/// An Arrow type by the word that a pipeline file has for it.
-fn plain(kind: &DataType) -> String {
+/// An Arrow type by the word that a pipeline file has for it, where it has one.
+pub fn type_name(kind: &DataType) -> String {
     match kind {
         DataType::Utf8 => "string".into(),
         DataType::Float32 => "float".into(),
@@ -205,8 +208,10 @@ fn plain(kind: &DataType) -> String {
         DataType::Boolean => "boolean".into(),
         DataType::Binary => "binary".into(),
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
-        DataType::List(item) => format!("list<{}>", plain(item.data_type())),
-        DataType::Timestamp(..) => "a timestamp".into(),
+        DataType::List(item) => format!("list<{}>", type_name(item.data_type())),
+        DataType::Int32 => "int".into(),
+        DataType::Int64 => "long".into(),
+        DataType::Timestamp(..) => "timestamp(us)".into(),
         other => other.to_string(),
     }
 }
@@ -218,12 +223,15 @@ impl TableConfig {
         let mut mistakes: Vec<String> = why_no_event_time(schema, &self.event_time.column)
             .into_iter()
             .map(|why| format!("table.event_time: {why}"))
-            .chain(self.partition_by.iter().filter_map(|name| {
-                Some(format!("table.partition_by: {}", why_no_partition(schema, name)?))
-            }))
+            .chain(
+                self.partition_by
+                    .iter()
+                    .filter_map(|name| Some(format!("table.partition_by: {}", why_no_partition(schema, name)?))),
+            )
             .collect();
         if schema.fields().iter().all(|column| self.partition_by.contains(column.name())) {
-            mistakes.push("table.partition_by: every column is a hive partition; the files would have no column".into());
+            mistakes
+                .push("table.partition_by: every column is a hive partition; the files would have no column".into());
         }
         if mistakes.is_empty() { Ok(()) } else { Err(Error::config(mistakes.join("; "))) }
     }
@@ -251,11 +259,8 @@ pub(super) fn checkpoint(root: &Section<'_>) -> Option<(CheckpointConfig, Place)
     };
     section.finish();
     let location = location?;
-    let checkpoint = CheckpointConfig {
-        location: location.location(),
-        interval: interval?,
-        target_file_size: target_file_size?,
-    };
+    let checkpoint =
+        CheckpointConfig { location: location.location(), interval: interval?, target_file_size: target_file_size? };
     Some((checkpoint, location))
 }
 

@@ -71,13 +71,21 @@ fn every_mistake_is_told_with_its_line() {
         ("[schema]", "[schemas]", "p.toml:8: schemas: unknown key; did you mean \"schema\"?"),
         ("topics =", "topic =", "p.toml:6: source.kafka.topic: unknown key; did you mean \"topics\"?"),
         ("topics =", "topic =", "p.toml:4: source.kafka.topics: missing"),
-        ("[\"listen_events\"]", "\"listen_events\"", "p.toml:6: source.kafka.topics: found \"listen_events\", wanted a list"),
+        (
+            "[\"listen_events\"]",
+            "\"listen_events\"",
+            "p.toml:6: source.kafka.topics: found \"listen_events\", wanted a list",
+        ),
         ("[\"listen_events\"]", "[\"a\", \"a\"]", "a stands in the list twice"),
         ("[\"listen_events\"]", "[\"^all.*\"]", "no patterns"),
         ("localhost:9092", "localhost", "wanted one or more host:port"),
         ("ts = \"long!\"", "ts = \"integer\"", "p.toml:9: schema.ts: unknown type \"integer\""),
         ("ts = \"long!\"", "ts = 5", "p.toml:9: schema.ts: found 5"),
-        ("column = \"ts\"", "column = \"st\"", "table.event_time.column: there is no column \"st\"; did you mean \"ts\"?"),
+        (
+            "column = \"ts\"",
+            "column = \"st\"",
+            "table.event_time.column: there is no column \"st\"; did you mean \"ts\"?",
+        ),
         ("column = \"ts\"", "column = \"lat\"", "the column \"lat\" is double, wanted int, long or a timestamp"),
         (", unit = \"ms\"", "", "so its unit is needed"),
         ("\"ms\"", "\"m\"", "found \"m\", wanted one of \"s\", \"ms\", \"us\""),
@@ -94,19 +102,43 @@ fn every_mistake_is_told_with_its_line() {
         ("group = \"wasmill\"", "group = \"g\"\nstart = { }", "wanted \"earliest\""),
         ("group = \"wasmill\"", "group = { env = \"NOPE\" }", "the environment variable NOPE is not set"),
         ("group = \"wasmill\"", "group = { file = \"nope\" }", "cannot read the file nope"),
-        ("group = \"wasmill\"", "group = \"g\"\noptions = { \"enable.auto.commit\" = true }", "may not be set: offsets are committed"),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\noptions = { \"enable.auto.commit\" = true }",
+            "may not be set: offsets are committed",
+        ),
         ("group = \"wasmill\"", "group = \"g\"\noptions = { \"isolation.level\" = \"x\" }", "read_committed"),
         ("group = \"wasmill\"", "group = \"g\"\noptions = { \"group.id\" = \"x\" }", "write group"),
-        ("group = \"wasmill\"", "group = \"g\"\noptions = { security.protocol = \"x\" }", "a name with dots needs quotes"),
-        ("[dead_letters]", "[source.file]\npath = \"x\"\n[dead_letters]", "source: found 2 sources (kafka, file), wanted one"),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\noptions = { security.protocol = \"x\" }",
+            "a name with dots needs quotes",
+        ),
+        (
+            "[dead_letters]",
+            "[source.file]\npath = \"x\"\n[dead_letters]",
+            "source: found 2 sources (kafka, file), wanted one",
+        ),
         ("[source.kafka]", "[source.kafak]", "source: no source"),
         ("[checkpoint]", "[checkpoint]\ninterval = \"60\"", "wanted a duration in quotes with its unit"),
         ("[checkpoint]", "[checkpoint]\ninterval = 60", "found 60, wanted a duration in quotes"),
         ("[checkpoint]", "[checkpoint]\ninterval = \"2h\"", "from 1s to 1h"),
         ("[checkpoint]", "[checkpoint]\ntarget_file_size = \"128\"", "wanted a size in quotes"),
-        ("[checkpoint]", "[limits]\nworkers = 0\n[checkpoint]", "p.toml:19: limits.workers: found 0, wanted a whole number from 1"),
-        ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "there is no file /work/nope.wasm"),
-        ("[checkpoint]", "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]", "transforms[a b].name: found \"a b\", wanted a name"),
+        (
+            "[checkpoint]",
+            "[limits]\nworkers = 0\n[checkpoint]",
+            "p.toml:19: limits.workers: found 0, wanted a whole number from 1",
+        ),
+        (
+            "[checkpoint]",
+            "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]",
+            "there is no file /work/nope.wasm",
+        ),
+        (
+            "[checkpoint]",
+            "[[transforms]]\nname = \"a b\"\nmodule = \"nope.wasm\"\n[checkpoint]",
+            "transforms[a b].name: found \"a b\", wanted a name",
+        ),
         ("[checkpoint]", "[storage]\nfile_mode = 644\n[checkpoint]", "found 644, wanted permission bits in octal"),
         ("[checkpoint]", "[transforms]\n[checkpoint]", "wanted tables [[transforms]]"),
         ("name = \"listen-events\"", "name = \"a\" \"b\"", "p.toml:3: not TOML"),
@@ -142,7 +174,10 @@ fn values_come_from_outside_and_stay_secret() {
     std::fs::write(directory.path().join("salt"), b"pepper\n").unwrap();
     let text = with("\"localhost:9092\"", "{ env = \"BROKERS\", default = \"localhost:9092\" }")
         .replace("[\"listen_events\"]", "{ env = \"TOPICS\" }")
-        .replace("\"wasmill\"", "{ env = \"GROUP\", default = \"g\" }\noptions = { \"ssl.x\" = { env = \"PASSWORD\" }, \"linger\" = 5 }");
+        .replace(
+            "\"wasmill\"",
+            "{ env = \"GROUP\", default = \"g\" }\noptions = { \"ssl.x\" = { env = \"PASSWORD\" }, \"linger\" = 5 }",
+        );
     let text = format!(
         "{text}[limits]\nworkers = {{ env = \"WORKERS\" }}\n[[transforms]]\nname = \"mask\"\nmodule = \"m.wasm\"\n\
          settings = {{ salt = {{ file = \"salt\" }}, list = [1, {{ a = 0x10 }}], deep = {{ b = {{ env = \"PASSWORD\" }} }} }}\n"
@@ -205,8 +240,11 @@ fn written(config: &Config) -> String {
                 StartPosition::SparkCheckpoint(at) => format!("{{ spark_checkpoint = {at:?} }}"),
             };
             let KafkaConfig { brokers, topics, group, .. } = kafka;
-            writeln!(text, "[source.kafka]\nbrokers = {brokers:?}\ntopics = {topics:?}\ngroup = {group:?}\nstart = {start}")
-                .unwrap();
+            writeln!(
+                text,
+                "[source.kafka]\nbrokers = {brokers:?}\ntopics = {topics:?}\ngroup = {group:?}\nstart = {start}"
+            )
+            .unwrap();
             text += "[source.kafka.options]\n";
             kafka.options.iter().for_each(|(name, value)| writeln!(text, "{name:?} = {value:?}").unwrap());
         }
@@ -247,8 +285,11 @@ fn written(config: &Config) -> String {
     let CheckpointConfig { location, interval, target_file_size } = &config.checkpoint;
     let interval = humantime::format_duration(*interval);
     writeln!(text, "[dead_letters]\nlocation = {:?}", config.dead_letters).unwrap();
-    writeln!(text, "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\"")
-        .unwrap();
+    writeln!(
+        text,
+        "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\""
+    )
+    .unwrap();
     let StorageOptions { file_mode, group, replication, sync_on_close } = &config.storage;
     text += "[storage]\n";
     file_mode.iter().for_each(|mode| writeln!(text, "file_mode = \"{mode:o}\"").unwrap());
@@ -305,10 +346,8 @@ fn any_schema() -> impl Strategy<Value = EventSchema> {
         Just(EventType::List(Box::new(EventType::Boolean))),
     ];
     proptest::collection::btree_map("f[a-z]{1,6}", (kind, any::<bool>()), 1..8).prop_map(|fields| {
-        let mut fields: Vec<_> = fields
-            .into_iter()
-            .map(|(name, (kind, required))| EventField { name, kind, required })
-            .collect();
+        let mut fields: Vec<_> =
+            fields.into_iter().map(|(name, (kind, required))| EventField { name, kind, required }).collect();
         fields.push(EventField { name: "at".into(), kind: EventType::Long, required: true });
         EventSchema::new(fields).expect("unique names")
     })
@@ -319,8 +358,8 @@ fn any_config() -> impl Strategy<Value = Config> {
     let limits = (1..=1024usize, 16_000_000..=1usize << 40, 1..=65_536usize, 1..=600u64);
     let unit = prop_oneof![Just(TimeUnit::Seconds), Just(TimeUnit::Milliseconds), Just(TimeUnit::Microseconds)];
     let compression = prop_oneof![Just(Compression::Zstd), Just(Compression::Snappy), Just(Compression::Uncompressed)];
-    ("[a-z0-9][a-z0-9._-]{0,20}", any_source(), any_schema(), "[a-z]{1,6}", numbers, limits, unit, compression).prop_map(
-        |(name, source, schema, place, numbers, limits, unit, compression)| Config {
+    ("[a-z0-9][a-z0-9._-]{0,20}", any_source(), any_schema(), "[a-z]{1,6}", numbers, limits, unit, compression)
+        .prop_map(|(name, source, schema, place, numbers, limits, unit, compression)| Config {
             name,
             source,
             schema,
@@ -351,8 +390,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 batch_rows: limits.2,
                 shutdown: Duration::from_secs(limits.3),
             },
-        },
-    )
+        })
 }
 
 proptest! {

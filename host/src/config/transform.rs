@@ -27,7 +27,9 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
             let path = field.reader().directory.join(value::text(&field)?);
             if !path.is_file() {
                 let what = if field.is_secret() { field.found() } else { path.display().to_string() };
-                field.mistake(format!("there is no file {what}; build the module with: wasmill transform build DIRECTORY"));
+                field.mistake(format!(
+                    "there is no file {what}; build the module with: wasmill transform build DIRECTORY"
+                ));
                 return None;
             }
             Some(path)
@@ -35,10 +37,9 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
         let settings = section.section("settings").map(settings).unwrap_or_default();
         let limits = section.section("limits").map(limits).unwrap_or_default();
         let on_failure = match section.optional("on_failure") {
-            Some(field) => value::choice(
-                &field,
-                &[("dead-letter", FailurePolicy::DeadLetter), ("stop", FailurePolicy::Stop)],
-            ),
+            Some(field) => {
+                value::choice(&field, &[("dead-letter", FailurePolicy::DeadLetter), ("stop", FailurePolicy::Stop)])
+            }
             None => Some(FailurePolicy::default()),
         };
         section.finish();

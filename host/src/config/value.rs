@@ -113,7 +113,9 @@ pub(super) fn duration(field: &Field<'_>, range: RangeInclusive<Duration>) -> Op
     let duration = duration.filter(|duration| range.contains(duration));
     if duration.is_none() {
         let (low, high) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
-        field.wanted(format!("a duration in quotes with its unit, like \"60s\", \"500ms\" or \"5m\", from {low} to {high}"));
+        field.wanted(format!(
+            "a duration in quotes with its unit, like \"60s\", \"500ms\" or \"5m\", from {low} to {high}"
+        ));
     }
     duration
 }
@@ -273,8 +275,16 @@ mod tests {
         ] {
             assert_eq!(parse(text).as_deref(), Ok(wanted), "{text:?}");
         }
-        for wrong in ["hdfs://n:9000", "hdfs:///x", "hdfs://n:9000/", "hdfs://n/a/../b", "file://host/x", "s3://b/x", "/", "a\nb"]
-        {
+        for wrong in [
+            "hdfs://n:9000",
+            "hdfs:///x",
+            "hdfs://n:9000/",
+            "hdfs://n/a/../b",
+            "file://host/x",
+            "s3://b/x",
+            "/",
+            "a\nb",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -39,6 +39,7 @@ use crate::runtime::{Runtime, TokioRuntime};
 use crate::sink::dead_letter;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::part_file::PartFileOptions;
+use crate::sink::spark_table;
 use crate::sink::stage::Memory;
 use crate::source::{self, Wake};
 use crate::storage;
@@ -71,6 +72,7 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
     let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
     let parts = Parts::new(config, Arc::new(chain), runtime)?;
+    tokio.block_on(spark_table::refuse(&parts.places.table))?;
     let storage = config.storage.clone();
     let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
     let (ended, account) = parts.run(config, source, options)?;

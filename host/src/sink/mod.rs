@@ -8,4 +8,5 @@ pub mod hive_path;
 pub mod part_file;
 pub mod publish;
 pub mod range;
+pub mod spark_table;
 pub mod stage;
