@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod eventsim;
 mod live;
 mod logging;
 mod run;
@@ -30,6 +31,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Arguments),
     Check(check::Arguments),
+    Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
     Completions(completions::Arguments),
 }
@@ -41,6 +43,7 @@ impl Cli {
         match self.verb {
             Verb::Run(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),
+            Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
         }
@@ -52,4 +55,10 @@ fn module_cache() -> Option<PathBuf> {
     let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("wasmill").join("modules"))
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    if name.is_empty() { Err("the name is missing".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
 }
