@@ -1,13 +1,14 @@
-//! `wasmill transform build`.
+//! `wasmill transform new|build`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 use wasmill::report::grouped;
 use wasmill::transform::build;
+use wasmill::transform::scaffold::{self, Kind};
 
 /// Write, build and test transforms.
 #[derive(clap::Args)]
@@ -19,7 +20,34 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Step {
+    New(New),
     Build(Build),
+}
+
+/// Write a project for a new transform: code, a test, sample events, and the SDK beside it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill transform new keep-long --kind filter")]
+struct New {
+    /// The transform's name, which is the new directory's name as well.
+    name: String,
+    /// What to start from.
+    #[arg(long, value_enum, default_value_t = KindArgument::Filter)]
+    kind: KindArgument,
+    /// The directory to write the project's directory in.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    into: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArgument {
+    /// Keeps or drops events.
+    Filter,
+    /// Adds columns.
+    Enrich,
+    /// Rejects events with a reason.
+    Validate,
+    /// Works on whole columns.
+    Columnar,
 }
 
 /// Build a transform's project into a module.
@@ -44,8 +72,29 @@ struct Build {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.step {
+            Step::New(step) => step.run(),
             Step::Build(step) => step.run(),
         }
+    }
+}
+
+impl New {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let kind = match self.kind {
+            KindArgument::Filter => Kind::Filter,
+            KindArgument::Enrich => Kind::Enrich,
+            KindArgument::Validate => Kind::Validate,
+            KindArgument::Columnar => Kind::Columnar,
+        };
+        let project = scaffold::create(&self.name, kind, &self.into)?;
+        let module = format!("{}.wasm", self.name.replace('-', "_"));
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{} is ready; next:", project.display())?;
+        writeln!(out, "  cd {}", project.display())?;
+        writeln!(out, "  cargo test")?;
+        writeln!(out, "  wasmill transform build")?;
+        writeln!(out, "  wasmill transform test {module} --input events.jsonl")?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -43,9 +43,14 @@ const PROTECTED: [(&str, &str); 22] = [
     ("allow.auto.create.topics", "a misspelt topic must be an error, not a new topic"),
 ];
 
+const NO_SOURCE: &str = "no source; wanted one table [source.kafka], [source.file] or [source.eventsim]";
+
 /// The one source, or `None` with mistakes noted.
 pub(super) fn source(root: &Section<'_>) -> Option<SourceConfig> {
-    let section = root.required_section("source")?;
+    let Some(section) = root.section("source") else {
+        root.mistake("source", NO_SOURCE);
+        return None;
+    };
     let kafka = section.section("kafka");
     let file = section.section("file");
     let eventsim = section.section("eventsim");
@@ -54,7 +59,7 @@ pub(super) fn source(root: &Section<'_>) -> Option<SourceConfig> {
         .filter_map(|(name, is_there)| is_there.then_some(name))
         .collect();
     match found.len() {
-        0 => section.mistake("", "no source; wanted one table [source.kafka], [source.file] or [source.eventsim]"),
+        0 => section.mistake("", NO_SOURCE),
         1 => {}
         _ => section.mistake("", format!("found {} sources ({}), wanted one", found.len(), found.join(", "))),
     }

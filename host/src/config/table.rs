@@ -105,12 +105,16 @@ fn event_time(table: &Section<'_>, schema: Option<&EventSchema>, is_final: bool)
     let unit = section.optional("unit");
     section.finish();
     let units = [("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("us", TimeUnit::Microseconds)];
-    let given = match &unit {
-        Some(field) => Some(value::choice(field, &units)?),
-        None => None,
-    };
+    let given = unit.as_ref().map(|field| value::choice(field, &units));
     let column_field = column?;
     let column = value::text(&column_field)?;
+    if given == Some(None) {
+        // The unit is wrong and told; the column may be as well.
+        let why = schema.filter(|_| is_final).and_then(|schema| why_no_event_time(&schema.arrow, &column));
+        why.into_iter().for_each(|why| column_field.mistake(why));
+        return None;
+    }
+    let given = given.flatten();
     let Some(schema) = schema else {
         return Some(EventTime { column, unit: given.unwrap_or(TimeUnit::Milliseconds) });
     };
