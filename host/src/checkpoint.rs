@@ -121,6 +121,25 @@ pub struct FileRecord {
     pub max_event_time_us: Option<i64>,
 }
 
+/// What a range turned into when all its files were staged.
+#[derive(Debug, Clone)]
+pub struct StagedRange {
+    /// First offset.
+    pub start: i64,
+    /// Next offset to read.
+    pub next: i64,
+    /// What became of its messages.
+    pub rows: RowCounts,
+    /// Files of the table.
+    pub files: Vec<FileRecord>,
+    /// Files of the dead letters.
+    pub dead_letter_files: Vec<FileRecord>,
+    /// Which transforms made them.
+    pub deployment: DeploymentRecord,
+    /// Largest event time in the range, in microseconds since 1970.
+    pub max_event_time_us: Option<i64>,
+}
+
 /// Which transforms, which versions, which settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentRecord {

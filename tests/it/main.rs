@@ -12,3 +12,4 @@ mod kafka;
 mod servers;
 mod simulation;
 mod storage_contract;
+mod tidy;

@@ -69,7 +69,8 @@ async fn cancel(chain: &Chain, temporary: &str, record: &Record) -> ChainResult<
         let storage = &chain.checkpoints.storage;
         storage.delete(temporary).await?;
         if chain.until_answered(|| storage.stat(temporary)).await?.is_some() {
-            let message = format!("cannot cancel the creation of record {}: {temporary} is still there", record.sequence);
+            let message =
+                format!("cannot cancel the creation of record {}: {temporary} is still there", record.sequence);
             return Err(ChainError::Lost(message));
         }
         if matches!(who_is_there(chain, record).await?, Holder::Us) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, FORMAT, FileRecord, Id, Protocol, Record, Retention, RowCounts, mark_name,
+    BadRecord, ChainName, DeploymentRecord, FORMAT, Id, Protocol, Record, Retention, RowCounts, StagedRange, mark_name,
     newest, parse_name, record_name, staging_name, topic_partition_directory,
 };
 use crate::error::Error;
@@ -76,25 +76,6 @@ pub struct Chain {
     pub retention: Retention,
     /// Time and randomness.
     pub runtime: Arc<dyn Runtime>,
-}
-
-/// What a range turned into when all its files were staged.
-#[derive(Debug, Clone)]
-pub struct StagedRange {
-    /// First offset.
-    pub start: i64,
-    /// Next offset to read.
-    pub next: i64,
-    /// What became of its messages.
-    pub rows: RowCounts,
-    /// Files of the table.
-    pub files: Vec<FileRecord>,
-    /// Files of the dead letters.
-    pub dead_letter_files: Vec<FileRecord>,
-    /// Which transforms made them.
-    pub deployment: DeploymentRecord,
-    /// Largest event time in the range, in microseconds since 1970.
-    pub max_event_time_us: Option<i64>,
 }
 
 /// One assignment of a topic partition to this process, fenced: it may create records until somebody else fences it.
@@ -257,8 +238,10 @@ impl Chain {
         let path = self.path(&record_name(sequence));
         let hint = match bad {
             BadRecord::UnknownFormat(_) => "run the version of wasmill that wrote it, or a later one",
-            _ => "restore the file from a snapshot or a copy; its content cannot be guessed, and starting without it \
-                  would lose or double rows",
+            _ => {
+                "restore the file from a snapshot or a copy; its content cannot be guessed, and starting without it \
+                  would lose or double rows"
+            }
         };
         let message = format!("cannot use the newest record of {}, {path}: {bad}", self.topic_partition);
         ChainError::Stopped(Error::fatal(message).hint(hint))
@@ -267,8 +250,10 @@ impl Chain {
     fn check_owner(&self, record: &Record) -> ChainResult<()> {
         let directory = self.directory();
         if record.pipeline != self.pipeline {
-            let message =
-                format!("the checkpoints in {directory} belong to pipeline `{}`, not `{}`", record.pipeline, self.pipeline);
+            let message = format!(
+                "the checkpoints in {directory} belong to pipeline `{}`, not `{}`",
+                record.pipeline, self.pipeline
+            );
             let hint = "give each pipeline its own [checkpoint] location, or its old name back";
             return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
         }
@@ -289,7 +274,8 @@ impl Chain {
         let ours = |name: &String| name == "archive" || matches!(parse_name(name), Some(ChainName::Mark(..)));
         let Some(name) = names.iter().find(|name| ours(name)) else { return Ok(()) };
         let message = format!("{} holds `{name}` but no record: the newest record was deleted", self.directory());
-        let hint = "restore the newest record, or move the whole directory away if this topic partition is to start anew";
+        let hint =
+            "restore the newest record, or move the whole directory away if this topic partition is to start anew";
         Err(ChainError::Stopped(Error::fatal(message).hint(hint)))
     }
 

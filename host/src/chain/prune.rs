@@ -44,7 +44,8 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     }
     // Records that an interrupted prune archived but did not delete go without being archived again.
     let archived = archived_up_to(chain).await?;
-    let fresh: Vec<&Record> = records.values().filter(|record| archived.is_none_or(|last| record.sequence > last)).collect();
+    let fresh: Vec<&Record> =
+        records.values().filter(|record| archived.is_none_or(|last| record.sequence > last)).collect();
     if !fresh.is_empty() {
         archive(chain, &fresh).await?;
     }

@@ -245,8 +245,7 @@ impl Membership {
             let identity = self.source.identity(&topic_partition)?;
             let chain = self.places.chain(&topic_partition, identity);
             let state = if self.stopping { State::Done } else { State::Queued };
-            let member =
-                Member { state, chain, attempt: 0, first: None, until, next: 0, failures: 0, revoked: false };
+            let member = Member { state, chain, attempt: 0, first: None, until, next: 0, failures: 0, revoked: false };
             self.members.insert(topic_partition, member);
             self.account.owned();
         }
@@ -280,24 +279,27 @@ impl Membership {
         busy
     }
 
-    fn taken_over(&mut self, topic_partition: &TopicPartition, attempt: u64, outcome: ChainResult<Taken>) -> Result<()> {
+    fn taken_over(
+        &mut self,
+        topic_partition: &TopicPartition,
+        attempt: u64,
+        outcome: ChainResult<Taken>,
+    ) -> Result<()> {
         let current = |member: &Member| member.attempt == attempt && matches!(member.state, State::TakingOver);
         if !self.members.get(topic_partition).is_some_and(current) {
             return Ok(());
         }
         match outcome {
             Ok(Taken::Over(take_over)) => self.set(topic_partition, State::Ready(take_over)),
-            Ok(Taken::NeedsFirstPosition) => {
-                match self.source.first_positions(std::slice::from_ref(topic_partition)) {
-                    Ok(first) => {
-                        if let Some(member) = self.members.get_mut(topic_partition) {
-                            member.first = first.first().copied();
-                            member.state = State::Queued;
-                        }
+            Ok(Taken::NeedsFirstPosition) => match self.source.first_positions(std::slice::from_ref(topic_partition)) {
+                Ok(first) => {
+                    if let Some(member) = self.members.get_mut(topic_partition) {
+                        member.first = first.first().copied();
+                        member.state = State::Queued;
                     }
-                    Err(error) => self.failed(topic_partition, error),
                 }
-            }
+                Err(error) => self.failed(topic_partition, error),
+            },
             Err(error) => self.chain_failed(topic_partition, error),
         }
         Ok(())
@@ -402,10 +404,10 @@ impl Membership {
     /// A revoked topic partition must not hold the group up for ever.
     fn drop_overdue(&mut self) -> bool {
         let now = self.runtime.elapsed();
-        let overdue = |member: &Member| {
-            member.revoked && matches!(member.state, State::Ending { drop_at, .. } if drop_at <= now)
-        };
-        let late: Vec<_> = self.members.iter().filter(|(_, member)| overdue(member)).map(|(tp, _)| tp.clone()).collect();
+        let overdue =
+            |member: &Member| member.revoked && matches!(member.state, State::Ending { drop_at, .. } if drop_at <= now);
+        let late: Vec<_> =
+            self.members.iter().filter(|(_, member)| overdue(member)).map(|(tp, _)| tp.clone()).collect();
         for topic_partition in &late {
             tracing::warn!(%topic_partition, "did not finish in time after it was revoked; its open range is dropped");
             self.drop_lane(topic_partition);

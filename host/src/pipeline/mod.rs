@@ -66,7 +66,8 @@ pub struct RunOptions {
 /// Runs a pipeline until it ends or is stopped.
 pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let (started, usage) = (Instant::now(), Usage::now());
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("storage").enable_all().build();
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("storage").enable_all().build();
     let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
@@ -117,9 +118,8 @@ struct WorkerThread {
 impl Parts {
     fn new(config: &Config, chain: Arc<TransformChain>, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
-        let options = |schema| {
-            PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)
-        };
+        let options =
+            |schema| PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size);
         let places = Places {
             pipeline: config.name.clone(),
             checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,

@@ -250,9 +250,11 @@ impl Worker {
     /// ends the range that holds most.
     fn relieve_memory(&mut self) {
         if self.open_files > self.limits.open_files
-            && let Some(oldest) = self.lanes.iter_mut().filter(|lane| lane.range.is_some()).min_by_key(|lane| {
-                lane.range.as_ref().map(|range| range.opened)
-            })
+            && let Some(oldest) = self
+                .lanes
+                .iter_mut()
+                .filter(|lane| lane.range.is_some())
+                .min_by_key(|lane| lane.range.as_ref().map(|range| range.opened))
         {
             oldest.end_range();
         }

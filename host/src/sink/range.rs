@@ -14,8 +14,7 @@ use super::dead_letter::{self, DeadLetter};
 use super::hive::Piece;
 use super::part_file::{PartFile, PartFileOptions};
 use super::stage::{Memory, StagedFile, Staging, Upload};
-use crate::chain::StagedRange;
-use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, target_name};
+use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, StagedRange, target_name};
 use crate::error::Result;
 use crate::report::DeadLetterCause;
 use crate::source::TopicPartition;
@@ -104,7 +103,8 @@ impl OpenRange {
             }
         };
         file.write(&piece.rows, &self.memory)?;
-        file.min_event_time_us = Some(file.min_event_time_us.map_or(piece.min_event_time_us, |min| min.min(piece.min_event_time_us)));
+        file.min_event_time_us =
+            Some(file.min_event_time_us.map_or(piece.min_event_time_us, |min| min.min(piece.min_event_time_us)));
         file.max_event_time_us = file.max_event_time_us.max(Some(piece.max_event_time_us));
         self.rows.written += piece.rows.num_rows() as u64;
         self.largest_file = self.largest_file.max(file.part.size_bytes());
