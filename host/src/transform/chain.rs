@@ -181,6 +181,8 @@ impl LinkedTransform {
             .map_err(|failure| refused(&format!("does not fit its input or settings: {}", failure.detail)))?;
         let plan = descriptor::plan(described, input)
             .map_err(|problems| refused(&format!("does not fit: it {}", problems.join("; it "))))?;
+        let reads: Vec<_> = plan.read_fields.iter().map(|field| field.as_param()).collect();
+        blueprint.start(&reads).map_err(|failure| refused(&format!("could not start: {}", failure.detail)))?;
         Ok(Self {
             name: config.name.clone(),
             version: module.info.version.clone(),
@@ -225,7 +227,7 @@ impl ChainInstance {
         for (index, stage) in self.stages.iter_mut().enumerate() {
             if batch.frame.rows() > 0 {
                 let columns = batch.columns(&stage.plan)?;
-                let outcome = stage.runner.process(&columns, batch.frame.rows())?;
+                let outcome = stage.runner.process(&columns, &mut batch.frame)?;
                 batch.note(index, stage, &outcome)?;
                 batch.apply(index, &stage.plan, outcome)?;
             } else {
@@ -418,7 +420,8 @@ fn metadata_column(metadata: Metadata, decoded: &Decoded, source: &SourceBatch) 
     }
 }
 
-fn read(path: &Path, name: &str) -> Result<Vec<u8>> {
+/// The module's file.
+pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
         Error::config(format!("transform `{name}`: the module {} cannot be read", path.display()))
             .because(error)

@@ -4,9 +4,9 @@
 //! which it was made, and is brought to the newest one when somebody reads it, or at the end: so a column that nobody
 //! reads is copied once, however many transforms drop rows, and not at all when none does.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
 use arrow::compute::{FilterBuilder, FilterPredicate, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::error::{Error, Result};
@@ -116,6 +116,15 @@ impl Frame {
         self.paths.resize_with(self.rows.len(), || None);
     }
 
+    /// Bytes that a gather of the given rows would make of all columns together.
+    pub(crate) fn gathered_bytes(&mut self, rows: &[u32]) -> Result<usize> {
+        let mut bytes = 0_usize;
+        for index in 0..self.columns.len() {
+            bytes = bytes.saturating_add(bytes_of(&*self.column(index)?, rows));
+        }
+        Ok(bytes)
+    }
+
     /// Replaces column `index` by one of `generation`.
     pub(crate) fn replace(&mut self, index: usize, array: ArrayRef, generation: usize) {
         self.columns[index] = Column { array, generation };
@@ -165,20 +174,22 @@ impl Path {
     }
 }
 
-/// Bytes that `rows` rows of `array` would take if they were all as large as its largest, saturating: a bound on what a
-/// gather can make of a column.
-pub(crate) fn gathered_bytes(array: &dyn Array, rows: &[u32]) -> usize {
-    use arrow::array::AsArray;
-    use arrow::datatypes::DataType;
-    let sum =
-        |offsets: &[i32]| rows.iter().map(|row| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize).sum();
+/// Bytes that the given rows of `array` take.
+fn bytes_of(array: &dyn Array, rows: &[u32]) -> usize {
+    let between = |offsets: &[i32]| {
+        let length = |row: &u32| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize;
+        rows.iter().map(length).fold(0, usize::saturating_add)
+    };
     match array.data_type() {
-        DataType::Utf8 => sum(array.as_string::<i32>().value_offsets()),
-        DataType::Binary => sum(array.as_binary::<i32>().value_offsets()),
+        DataType::Utf8 => between(array.as_string::<i32>().value_offsets()),
+        DataType::Binary => between(array.as_binary::<i32>().value_offsets()),
         DataType::List(_) => {
-            let per_row = array.get_array_memory_size() / array.len().max(1);
-            sum(array.as_list::<i32>().value_offsets()).saturating_mul(per_row.max(16))
+            // Items are taken to be as large as all of them together are on average.
+            let list = array.as_list::<i32>();
+            let item = list.values().get_array_memory_size().div_ceil(list.values().len().max(1));
+            between(list.value_offsets()).saturating_mul(item)
         }
+        // The widest type of a fixed width.
         _ => rows.len().saturating_mul(16),
     }
 }
@@ -192,8 +203,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use arrow::array::{AsArray, Int32Array, StringArray};
-    use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+    use arrow::array::{Int32Array, StringArray};
+    use arrow::datatypes::{Field, Int32Type, Schema};
     use proptest::prelude::*;
 
     fn frame(rows: i32) -> (Frame, SchemaRef) {

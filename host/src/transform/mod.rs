@@ -23,15 +23,17 @@ mod frame;
 mod guest_log;
 mod guest_metrics;
 mod host_functions;
+pub mod inspect;
 mod instance;
 mod module;
 mod recover;
 pub mod scaffold;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 pub use chain::{ChainInstance, ChainOutput, LinkedTransform, Rejected, TransformChain, TransformFailure};
-pub use descriptor::{Descriptor, Reason};
+pub use descriptor::{Descriptor, Reason, Written};
 pub use engine::TransformEngine;
 pub use guest_metrics::{MetricSnapshot, MetricValue};
 pub use instance::FailureKind;

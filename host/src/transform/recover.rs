@@ -16,7 +16,7 @@ use super::columns::input::InputColumn;
 use super::columns::output;
 use super::columns::selection::{self, Keep, Reject};
 use super::descriptor::Plan;
-use super::frame::gathered_bytes;
+use super::frame::Frame;
 use super::instance::{Blueprint, Failure, FailureKind, TransformInstance};
 use crate::error::{Error, Result};
 
@@ -78,17 +78,18 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Takes one batch, given as the columns that the plan reads, through the transform. Fails only when no instance
+    /// Takes one batch, given as the columns that the plan reads of `frame`, through the transform. Fails only when no instance
     /// can be started.
-    pub(crate) fn process(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Outcome> {
-        match self.call(columns, 0, rows)? {
+    pub(crate) fn process(&mut self, columns: &[ArrayRef], frame: &mut Frame) -> Result<Outcome> {
+        match self.call(columns, frame, 0, frame.rows())? {
             Ok(outcome) => Ok(outcome),
-            Err(failure) => self.search(columns, rows, failure),
+            Err(failure) => self.search(columns, frame, failure),
         }
     }
 
     /// The poison rows of a batch that failed as a whole.
-    fn search(&mut self, columns: &[ArrayRef], rows: usize, first: Failure) -> Result<Outcome> {
+    fn search(&mut self, columns: &[ArrayRef], frame: &mut Frame, first: Failure) -> Result<Outcome> {
+        let rows = frame.rows();
         let allowed = (self.blueprint.limits.deadline * SEARCH_DEADLINES).max(MIN_SEARCH);
         let started = Instant::now();
         let mut pieces = Vec::new();
@@ -102,7 +103,7 @@ impl Runner {
                 pieces.push(Piece { start, end, result: Err(last.clone()) });
                 continue;
             }
-            let failure = match self.call(columns, start, end)? {
+            let failure = match self.call(columns, frame, start, end)? {
                 Ok(outcome) => {
                     pieces.push(Piece { start, end, result: Ok(outcome) });
                     continue;
@@ -124,7 +125,13 @@ impl Runner {
     }
 
     /// One call for rows `start..end`. After a failure the instance is gone.
-    fn call(&mut self, columns: &[ArrayRef], start: usize, end: usize) -> Result<Result<Outcome, Failure>> {
+    fn call(
+        &mut self,
+        columns: &[ArrayRef],
+        frame: &mut Frame,
+        start: usize,
+        end: usize,
+    ) -> Result<Result<Outcome, Failure>> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => self.fresh()?,
@@ -138,7 +145,7 @@ impl Runner {
         // A batch of the pipeline has a few thousand rows.
         let batch = types::Batch { rows: rows as u32, columns: &params };
         let result = instance.process(batch).and_then(|output| {
-            self.checked(output, columns, start, rows).map_err(|text| Failure::new(FailureKind::BadOutput, &text))
+            self.checked(output, frame, start, rows).map_err(|text| Failure::new(FailureKind::BadOutput, &text))
         });
         if result.is_ok() {
             self.instance = Some(instance);
@@ -154,13 +161,7 @@ impl Runner {
     }
 
     /// Everything that a guest hands back, checked; says what is wrong.
-    fn checked(
-        &self,
-        output: types::Output,
-        columns: &[ArrayRef],
-        start: usize,
-        rows: usize,
-    ) -> Result<Outcome, String> {
+    fn checked(&self, output: types::Output, frame: &mut Frame, start: usize, rows: usize) -> Result<Outcome, String> {
         let limit = self.blueprint.limits.output_bytes;
         let max_rows = GATHER_ROWS.max(rows.saturating_mul(GATHER_FACTOR));
         let keep = selection::keep(output.keep, rows, max_rows)?;
@@ -168,9 +169,9 @@ impl Runner {
         let height = match &keep {
             Keep::Gather(gather) => {
                 let moved: Vec<u32> = gather.iter().map(|row| row + start as u32).collect();
-                let bytes = columns.iter().map(|array| gathered_bytes(array, &moved)).fold(0, usize::saturating_add);
+                let bytes = frame.gathered_bytes(&moved).map_err(|error| error.to_string())?;
                 if bytes > limit {
-                    return Err(format!("gather: the rows read grow to {bytes} bytes; at most {limit} are allowed"));
+                    return Err(format!("gather: the rows grow to {bytes} bytes; at most {limit} are allowed"));
                 }
                 gather.len()
             }

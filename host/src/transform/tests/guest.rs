@@ -72,12 +72,12 @@ impl Memory {
         self.ok(&[reads, writes, drops, reasons].concat())
     }
 
-    /// An output: the selection's case and list, columns of nine words each (see [`column`]), rejected rows, reasons,
+    /// An output: the selection's case and list, columns of ten words each (see [`column`]), rejected rows, reasons,
     /// and the offsets and bytes of their texts.
     pub(super) fn output(
         &mut self,
         keep: (u32, [u32; 2]),
-        columns: &[[u32; 9]],
+        columns: &[[u32; 10]],
         rejects: (&[u32], &[u16]),
         detail: Option<([u32; 2], [u32; 2])>,
     ) -> u32 {
@@ -93,14 +93,13 @@ impl Memory {
     }
 }
 
-/// A column: the case of its values, up to five words of them, and its validity.
-#[allow(dead_code)]
-pub(super) fn column(case: u32, values: &[u32], validity: Option<[u32; 2]>) -> [u32; 9] {
-    let mut column = [0; 9];
+/// A column: the case of its values, up to six words of them, and its validity.
+pub(super) fn column(case: u32, values: &[u32], validity: Option<[u32; 2]>) -> [u32; 10] {
+    let mut column = [0; 10];
     column[0] = case;
     column[1..=values.len()].copy_from_slice(values);
     if let Some([address, count]) = validity {
-        column[6..].copy_from_slice(&[1, address, count]);
+        column[7..].copy_from_slice(&[1, address, count]);
     }
     column
 }
@@ -114,10 +113,13 @@ pub(super) struct Guest {
     pub(super) memory: Memory,
     pub(super) describe: String,
     pub(super) start: String,
+    /// May use the parameters `$rows`, `$columns`, `$count`, and the locals `$i` and `$data`.
     pub(super) process: String,
-    /// More module fields: imports come first in the text, so only those of no import.
-    pub(super) fields: String,
     pub(super) imports: String,
+    /// Further fields of the module.
+    pub(super) fields: String,
+    /// Pages of memory at the start.
+    pub(super) pages: u32,
 }
 
 impl Guest {
@@ -134,7 +136,34 @@ impl Guest {
             process: constant(process),
             fields: String::new(),
             imports: String::new(),
+            pages: 16,
         }
+    }
+
+    /// A guest that reads and writes as given and keeps everything.
+    pub(super) fn describing(reads: &[&str], writes: &[(&str, &str, bool)], drops: &[&str], reasons: &[&str]) -> Self {
+        let mut guest = Self::new();
+        guest.describe = constant(guest.memory.descriptor(reads, writes, drops, reasons));
+        guest
+    }
+
+    /// Answers each batch with what lies at `address`.
+    pub(super) fn answering(mut self, address: u32) -> Self {
+        self.process = constant(address);
+        self
+    }
+
+    /// A guest that hands the columns it reads back as those it writes.
+    pub(super) fn echoing(reads: &[&str], writes: &[(&str, &str, bool)]) -> Self {
+        let mut guest = Self::describing(reads, writes, &[], &[]);
+        let answer = guest.memory.output((0, [0, 0]), &[], (&[], &[]), None);
+        // The list of columns stands behind the result's and the selection's words, and columns look the same both ways.
+        guest.process = format!(
+            "(i32.store offset=16 (i32.const {answer}) (local.get $columns))
+             (i32.store offset=20 (i32.const {answer}) (local.get $count))
+             (i32.const {answer})"
+        );
+        guest
     }
 
     /// The core module with its component type, as the SDK's builds have it.
@@ -150,11 +179,11 @@ impl Guest {
 
     fn text(&self) -> String {
         let data: String = self.memory.0.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let Self { describe, start, process, fields, imports, .. } = self;
+        let Self { describe, start, process, fields, imports, pages, .. } = self;
         format!(
             r#"(module
               {imports}
-              (memory (export "memory") 16)
+              (memory (export "memory") {pages})
               (global $free (mut i32) (i32.const 524288))
               (data (i32.const {BASE}) "{data}")
               {fields}
@@ -168,12 +197,31 @@ impl Guest {
               (func (export "wasmill:transform/transform@0.1.0#start") (param i32 i32 i32 i32) (result i32)
                 {start})
               (func $process (export "wasmill:transform/transform@0.1.0#process")
-                (param $rows i32) (param $columns i32) (param i32) (result i32)
+                (param $rows i32) (param $columns i32) (param $count i32) (result i32)
+                (local $i i32) (local $data i32)
                 (global.set $free (i32.const 524288))
                 {process}))"#
         )
     }
 }
+
+/// Text that does `then` when the first column (of 32-bit numbers) holds `number`.
+pub(super) fn if_any_is(number: i32, then: &str) -> String {
+    format!(
+        "(local.set $data (i32.load offset=4 (local.get $columns)))
+         (loop $next
+           (if (i32.lt_u (local.get $i) (local.get $rows))
+             (then
+               (if (i32.eq (i32.const {number})
+                           (i32.load (i32.add (local.get $data) (i32.shl (local.get $i) (i32.const 2)))))
+                 (then {then}))
+               (local.set $i (i32.add (local.get $i) (i32.const 1)))
+               (br $next))))"
+    )
+}
+
+/// Text that goes on for ever.
+pub(super) const FOREVER: &str = "(loop $forever (br $forever))";
 
 /// The body of a function that answers with what lies at `address`.
 pub(super) fn constant(address: u32) -> String {

@@ -1,11 +1,302 @@
-//! What a guest may try, and what becomes of it.
+//! What a guest may try when it runs, and what becomes of the rows.
 
-use super::guest::Guest;
+use super::guest::{FOREVER, Guest, Memory, column, if_any_is};
 use super::*;
+use crate::error::ErrorKind;
+use crate::reason;
+
+/// Links `guest` alone.
+fn alone(guest: &Guest) -> Result<TransformChain> {
+    link(&[(config("guest"), guest.build())], events_schema())
+}
+
+/// Why `guest` cannot be linked.
+fn refusal(guest: &Guest) -> String {
+    let error = alone(guest).err().expect("the guest must be refused");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    error.to_string()
+}
+
+/// The messages that were rejected for `reason`.
+fn rejected<'a>(output: &'a ChainOutput, reason: &'a str) -> impl Iterator<Item = u32> + 'a {
+    output.rejected.iter().filter(move |rejected| rejected.reason == reason).map(|rejected| rejected.message)
+}
 
 #[test]
 fn a_guest_that_does_nothing_changes_nothing() {
-    let chain = link(&[(config("idle"), Guest::new().build())], events_schema()).unwrap();
+    let chain = alone(&Guest::new()).unwrap();
     let output = run(&mut chain.instantiate().unwrap(), 100).unwrap();
     assert_eq!(output.rows, events(100).0.rows);
+}
+
+#[test]
+fn rows_that_trap_are_found_and_all_others_go_on() {
+    let mut guest = Guest::describing(&["n"], &[], &[], &[]);
+    guest.process = format!("{} {} {}", if_any_is(37, "unreachable"), again(500, "unreachable"), guest.process);
+    let mut chain = alone(&guest).unwrap().instantiate().unwrap();
+    let output = run(&mut chain, 1000).unwrap();
+    assert_eq!(rejected(&output, reason::TRANSFORM_TRAP).collect::<Vec<_>>(), [37, 500]);
+    assert_eq!(output.rows.num_rows(), 998);
+    let [failure] = &output.failures[..] else { panic!("{:?}", output.failures) };
+    assert_eq!(failure.rows, 2);
+    // Ten halvings of a thousand rows, two calls each, for each of two rows.
+    assert!(failure.failed_calls <= 2 * 11, "{failure:?}");
+    assert!(failure.detail.contains("unreachable"), "{failure:?}");
+    assert_eq!(run(&mut chain, 30).unwrap().rows.num_rows(), 30, "the chain goes on after a failure");
+}
+
+/// `if_any_is` a second time in one function.
+fn again(number: i32, then: &str) -> String {
+    format!("(local.set $i (i32.const 0)) {}", if_any_is(number, then).replace("$next", "$next2"))
+}
+
+#[test]
+fn a_row_that_never_ends_is_found_by_its_deadline() {
+    let mut guest = Guest::describing(&["n"], &[], &[], &[]);
+    guest.process = format!("{} {}", if_any_is(3, FOREVER), guest.process);
+    let output = run(&mut alone(&guest).unwrap().instantiate().unwrap(), 8).unwrap();
+    assert!(rejected(&output, reason::TRANSFORM_DEADLINE).any(|message| message == 3));
+    assert_eq!(rejected(&output, reason::TRANSFORM_DEADLINE).count(), output.rejected.len());
+}
+
+#[test]
+fn the_search_for_poison_rows_ends() {
+    let mut guest = Guest::new();
+    guest.process = format!("{FOREVER} {}", guest.process);
+    // One by one, these would take two minutes.
+    let output = run(&mut alone(&guest).unwrap().instantiate().unwrap(), 1024).unwrap();
+    assert_eq!(output.rejected.len(), 1024);
+}
+
+#[test]
+fn under_the_policy_stop_a_poison_row_is_an_error_that_names_it() {
+    let mut guest = Guest::describing(&["n"], &[], &[], &[]);
+    guest.process = format!("{} {}", if_any_is(5, "unreachable"), guest.process);
+    let config = TransformConfig { on_failure: FailurePolicy::Stop, ..config("strict") };
+    let mut chain = link(&[(config, guest.build())], events_schema()).unwrap().instantiate().unwrap();
+    let error = run(&mut chain, 10).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Guest);
+    for part in ["`strict`", "offset 105", "events/3", "unreachable"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_guests_own_error_rejects_its_rows_with_the_text() {
+    let mut guest = Guest::new();
+    let text = guest.memory.text("no such\u{1b} table");
+    let answer = guest.memory.put(&words(&[1, text[0], text[1]]));
+    let output = run(&mut alone(&guest.answering(answer)).unwrap().instantiate().unwrap(), 2).unwrap();
+    assert_eq!(rejected(&output, reason::TRANSFORM_ERROR).count(), 2);
+    assert_eq!(output.rejected[0].detail, "no such\\u{1b} table");
+}
+
+#[test]
+fn memory_beyond_the_limit_is_not_had() {
+    let mut guest = Guest::new();
+    guest.process =
+        format!("(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable)) {}", guest.process);
+    let output = run(&mut alone(&guest).unwrap().instantiate().unwrap(), 1).unwrap();
+    assert_eq!(rejected(&output, reason::TRANSFORM_TRAP).count(), 1);
+    let mut large = Guest::new();
+    large.pages = 1000;
+    assert!(refusal(&large).contains("memory"), "{}", refusal(&large));
+}
+
+#[test]
+fn what_never_ends_before_traffic_is_refused() {
+    let mut guest = Guest::new();
+    guest.describe = format!("{FOREVER} {}", guest.describe);
+    assert!(refusal(&guest).contains("deadline"));
+    let mut guest = Guest::new();
+    guest.start = format!("{FOREVER} {}", guest.start);
+    assert!(refusal(&guest).contains("deadline"));
+    let mut guest = Guest::new();
+    guest.fields = format!("(func $begin {FOREVER}) (start $begin)");
+    assert!(refusal(&guest).contains("deadline"));
+}
+
+#[test]
+fn descriptions_that_do_not_fit_are_refused_with_every_problem() {
+    let writes =
+        [("b", "u", true), ("b", "i", true), ("$offset", "l", true), ("c", "no-format", true), ("", "u", true)];
+    let guest = Guest::describing(&["artist", "n", "n"], &writes, &["song", "b"], &["ok", "not ok", "transform-trap"]);
+    let text = refusal(&guest);
+    for part in [
+        "`guest`",
+        "reads column `artist`",
+        "reads column `n` twice",
+        "writes column `b` twice",
+        "`$offset`",
+        "`no-format`",
+        "drops column `song`",
+        "both writes and drops column `b`",
+        "`not ok`",
+        "`transform-trap`",
+    ] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}
+
+#[test]
+fn the_last_log_lines_explain_a_trap_and_cannot_move_the_cursor() {
+    let mut guest = Guest::new();
+    guest.imports = r#"(import "wasmill:transform/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#.to_owned();
+    let [address, length] = guest.memory.text("row 7:\u{1b}[2J broken\nERROR forged");
+    guest.process = format!("(call $log (i32.const 4) (i32.const {address}) (i32.const {length})) unreachable");
+    let output = run(&mut alone(&guest).unwrap().instantiate().unwrap(), 1).unwrap();
+    let detail = &output.rejected[0].detail;
+    assert!(detail.contains("log: row 7:\\u{1b}[2J broken\\nERROR forged"), "{detail}");
+}
+
+#[test]
+fn metrics_are_summed_over_instances() {
+    let mut guest = Guest::new();
+    guest.imports =
+        r#"(import "wasmill:transform/metrics@0.1.0" "counter" (func $counter (param i32 i32) (result i32)))
+                       (import "wasmill:transform/metrics@0.1.0" "add" (func $add (param i32 i64)))"#
+            .to_owned();
+    let [address, length] = guest.memory.text("rows");
+    guest.process = format!(
+        "(call $add (call $counter (i32.const {address}) (i32.const {length})) (i64.extend_i32_u (local.get $rows)))
+         (call $add (i32.const 77777) (i64.const 1))
+         {}",
+        guest.process
+    );
+    let chain = alone(&guest).unwrap();
+    run(&mut chain.instantiate().unwrap(), 10).unwrap();
+    run(&mut chain.instantiate().unwrap(), 5).unwrap();
+    let [metric] = &chain.metrics()[..] else { panic!("{:?}", chain.metrics()) };
+    assert_eq!((metric.transform.as_str(), metric.name.as_str()), ("guest", "rows"));
+    assert_eq!(metric.value, super::super::MetricValue::Counter(15));
+}
+
+/// One bad answer to a batch of one row, by a guest that writes `s` (string, never null) and has one reason.
+#[track_caller]
+fn bad(prepare: impl FnOnce(&mut Memory) -> u32, expected: &str) {
+    let mut guest = Guest::describing(&["auth"], &[("s", "u", false)], &[], &["why"]);
+    let answer = prepare(&mut guest.memory);
+    let output = run(&mut alone(&guest.answering(answer)).unwrap().instantiate().unwrap(), 1).unwrap();
+    let [rejected] = &output.rejected[..] else { panic!("{:?}", output.rejected) };
+    assert_eq!(rejected.reason, reason::TRANSFORM_OUTPUT, "{rejected:?}");
+    assert!(rejected.detail.contains(expected), "`{expected}` is not in: {}", rejected.detail);
+}
+
+/// A column of one string, given by its offsets and bytes.
+fn string(memory: &mut Memory, offsets: &[u32], bytes: &[u8]) -> [u32; 10] {
+    let values = [memory.words(offsets), memory.text(bytes)].concat();
+    column(5, &values, None)
+}
+
+const ALL: (u32, [u32; 2]) = (0, [0, 0]);
+
+#[test]
+fn bad_columns_are_refused() {
+    let bad_string = |offsets: &[u32], bytes: &[u8], expected| {
+        bad(
+            |memory| {
+                let column = string(memory, offsets, bytes);
+                memory.output(ALL, &[column], (&[], &[]), None)
+            },
+            expected,
+        );
+    };
+    bad_string(&[1, 1], b"abc", "the first offset is 1");
+    bad_string(&[0, u32::MAX], b"abc", "decreases");
+    bad_string(&[0, 4], b"abc", "past its 3 bytes");
+    bad_string(&[0], b"abc", "1 offsets for 1 rows");
+    bad_string(&[0, 1, 2], b"abc", "3 offsets for 1 rows");
+    bad_string(&[0, 3], b"a\xff\xfe", "UTF-8");
+    let bad_column = |column: fn(&mut Memory) -> Vec<[u32; 10]>, expected| {
+        bad(
+            |memory| {
+                let columns = column(memory);
+                memory.output(ALL, &columns, (&[], &[]), None)
+            },
+            expected,
+        );
+    };
+    bad_column(|memory| vec![column(1, &memory.words(&[1]), None)], "cannot be given as int32");
+    bad_column(|_| vec![], "0 columns, and the transform writes 1");
+    bad_column(|memory| vec![string(memory, &[0, 1], b"a"); 2], "2 columns");
+    bad_column(|_| vec![column(5, &[0xffff_0000, 2, 0, 0], None)], "out of bounds");
+    bad_column(|_| vec![column(17, &[], None)], "");
+    bad_column(|memory| validity(memory, &[0]), "null in row 0");
+    bad_column(|memory| validity(memory, &[3]), "bits set past its 1 rows");
+    bad_column(|memory| validity(memory, &[1, 0]), "a bitmap of 2 bytes");
+    let dictionary = |memory: &mut Memory| {
+        let values = [memory.words(&[9]), memory.words(&[0, 1]), memory.text("a")].concat();
+        vec![column(6, &values, None)]
+    };
+    bad_column(dictionary, "dictionary key 9");
+}
+
+fn validity(memory: &mut Memory, bitmap: &[u8]) -> Vec<[u32; 10]> {
+    let mut column = string(memory, &[0, 1], b"a");
+    let [address, count] = memory.text(bitmap);
+    column[7..].copy_from_slice(&[1, address, count]);
+    vec![column]
+}
+
+#[test]
+fn bad_selections_are_refused() {
+    let bad_keep = |case, list: fn(&mut Memory) -> [u32; 2], expected| {
+        bad(
+            |memory| {
+                let column = string(memory, &[0, 1], b"a");
+                let list = list(memory);
+                memory.output((case, list), &[column], (&[], &[]), None)
+            },
+            expected,
+        );
+    };
+    bad_keep(2, |memory| memory.text([0b11]), "bits set past its 1 rows");
+    bad_keep(2, |memory| memory.text([1, 0]), "a bitmap of 2 bytes");
+    bad_keep(3, |memory| memory.words(&[0, 0]), "do not increase");
+    bad_keep(3, |memory| memory.words(&[1]), "row 1 of 1");
+    bad_keep(4, |memory| memory.words(&[1, 0]), "decrease");
+    bad_keep(4, |memory| memory.words(&[0, 1]), "row 1 of 1");
+    bad_keep(4, |memory| memory.words(&[0; 66_000]), "at most");
+    bad_keep(4, |_| [1 << 16, 1 << 28], "");
+    bad_keep(9, |_| [0, 0], "");
+}
+
+#[test]
+fn bad_rejects_are_refused() {
+    let bad_rejects = |rows: &[u32], reasons: &[u16], detail: Option<(&[u32], &[u8])>, expected| {
+        bad(
+            |memory| {
+                let column = string(memory, &[0, 1], b"a");
+                let detail = detail.map(|(offsets, bytes)| (memory.words(offsets), memory.text(bytes)));
+                memory.output(ALL, &[column], (rows, reasons), detail)
+            },
+            expected,
+        );
+    };
+    bad_rejects(&[1], &[0], None, "row 1 of 1");
+    bad_rejects(&[0], &[], None, "0 reasons for 1 rows");
+    bad_rejects(&[0], &[1], None, "reason 1");
+    bad_rejects(&[0, 0], &[0, 0], None, "do not increase");
+    bad_rejects(&[0], &[0], Some((&[0, 2], b"a")), "detail");
+    bad_rejects(&[0], &[0], Some((&[0, 1], b"\xff")), "detail");
+}
+
+#[test]
+fn more_than_the_allowed_bytes_cannot_be_handed_back() {
+    let mut guest = Guest::describing(&[], &[("s", "u", false)], &[], &[]);
+    let column = string(&mut guest.memory, &[0, 200_000], &[b'a'; 200_000]);
+    let answer = guest.memory.output(ALL, &[column], (&[], &[]), None);
+    let module = guest.answering(answer).build();
+    let mut config = config("guest");
+    let kept = |config: &TransformConfig| {
+        let chain = link(&[(config.clone(), module.clone())], events_schema()).unwrap();
+        run(&mut chain.instantiate().unwrap(), 1).unwrap()
+    };
+    assert_eq!(kept(&config).rows.num_rows(), 1);
+    config.limits.output_bytes = 100_000;
+    assert_eq!(rejected(&kept(&config), reason::TRANSFORM_OUTPUT).count(), 1);
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }

@@ -2,6 +2,8 @@
 
 mod guest;
 mod hostile;
+mod modules;
+mod rows;
 mod sdk;
 mod shipped;
 

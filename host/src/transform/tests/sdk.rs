@@ -1,26 +1,21 @@
 //! A transform built from source with the SDK.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 
+use super::super::inspect::inspect;
+use super::super::trial::{TrialOutcome, try_module};
 use super::*;
 
 /// Builds one of the project's transforms and gives its module's bytes.
 fn build(name: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = Command::new(cargo)
-        .current_dir(&root)
-        .args(["build", "--release", "--quiet", "--target", "wasm32-unknown-unknown", "-p", name])
-        .output()
-        .unwrap();
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let module = format!("wasm32-unknown-unknown/release/{}.wasm", name.replace('-', "_"));
-    std::fs::read(target.join(module)).unwrap()
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transforms").join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let module = directory.path().join("module.wasm");
+    super::super::build::build(&project, Some(&module)).unwrap();
+    std::fs::read(module).unwrap()
 }
 
 #[test]
@@ -50,4 +45,105 @@ fn settings_and_schemas_that_do_not_fit_are_named() {
     for part in ["`plays`", "`min_second`", "`auth`", "`duration`"] {
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// A transform whose module lies in a file, as commands get it.
+fn in_file(module: &[u8]) -> (tempfile::TempDir, TransformConfig) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config("plays");
+    config.module = directory.path().join("keep_plays.wasm");
+    std::fs::write(&config.module, module).unwrap();
+    (directory, config)
+}
+
+#[test]
+fn a_trial_says_what_became_of_each_line() {
+    let (_directory, mut config) = in_file(&build("keep-plays"));
+    config.settings.insert("min_seconds", "10");
+    let events = r#"{"auth": "Logged In", "duration": 240.5}
+
+{"auth": "Logged In", "duration": 9.5}
+{"auth": null, "duration": 20.0}
+{"auth": 1}
+{"auth": "Logged In", "duration": 10}"#;
+    let engine = TransformEngine::new(None).unwrap();
+    let trial = try_module(&engine, &config, None, events).unwrap();
+    let kept = || TrialOutcome::Kept { wrote: Default::default() };
+    let outcomes: Vec<_> = trial.lines.iter().map(|line| (line.line, line.outcome.clone())).collect();
+    assert_eq!(outcomes[0], (1, kept()));
+    assert_eq!(outcomes[1], (3, TrialOutcome::Filtered));
+    assert!(matches!(&outcomes[2], (4, TrialOutcome::Rejected { reason, .. }) if reason == "null-input"));
+    assert!(matches!(&outcomes[3], (5, TrialOutcome::Undecodable { reason, .. }) if reason == "wrong-type"));
+    assert_eq!(outcomes[4], (6, kept()));
+    assert!(trial.to_string().ends_with("2 kept, 1 filtered, 1 rejected, 1 undecodable\n"), "{trial}");
+    assert_eq!(trial.compare(&trial.to_json_lines()), []);
+}
+
+#[test]
+fn inspecting_shows_what_a_module_is_and_does() {
+    let (_directory, config) = in_file(&build("keep-plays"));
+    let engine = TransformEngine::new(None).unwrap();
+    let plain = inspect(&engine, &config, None).unwrap();
+    assert_eq!((plain.module.name.as_str(), plain.descriptor.is_some()), ("keep-plays", false));
+    let full = inspect(&engine, &config, Some(&events_schema())).unwrap();
+    let json = serde_json::to_value(&full).unwrap();
+    assert_eq!(json["reads"], serde_json::json!(["auth", "duration"]));
+    assert_eq!(json["reasons"][0]["code"], "null-input");
+    assert_eq!(json["columns"].as_array().unwrap().len(), 3);
+    let text = full.to_string();
+    assert!(text.contains("keep-plays 0.1.0") && text.contains("reads      auth, duration"), "{text}");
+}
+
+#[test]
+fn zz_measure() {
+    let chain = link(&[(config("plays"), build("keep-plays"))], events_schema()).unwrap();
+    let mut instance = chain.instantiate().unwrap();
+    for rows in [1024_usize, 8192] {
+        let (decoded, source) = events(rows);
+        let cpu = || {
+            let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+        };
+        let (mut best, mut kept) = (f64::MAX, 0);
+        for _ in 0..20 {
+            let start = cpu();
+            for _ in 0..100 {
+                kept = instance.process(&decoded, &source).unwrap().rows.num_rows();
+            }
+            best = best.min((cpu() - start) / 100.0);
+        }
+        // the raw call only
+        let stage_ns = best * 1e9 / rows as f64;
+        println!("MEASURE rows {rows} kept {kept}: {stage_ns:.1} ns/event");
+    }
+    let idle = link(
+        &[(
+            config("echo"),
+            super::guest::Guest::echoing(
+                &["auth", "duration", "n"],
+                &[("a", "u", true), ("d", "g", true), ("m", "i", false)],
+            )
+            .build(),
+        )],
+        events_schema(),
+    )
+    .unwrap();
+    let mut instance = idle.instantiate().unwrap();
+    for rows in [1024_usize, 8192] {
+        let (decoded, source) = events(rows);
+        let start = std::time::Instant::now();
+        for _ in 0..200 {
+            let o = instance.process(&decoded, &source).unwrap();
+            assert!(o.failures.is_empty(), "{:?}", o.failures);
+        }
+        println!(
+            "MEASURE echo rows {rows}: {:.1} ns/event wall",
+            start.elapsed().as_secs_f64() * 1e9 / 200.0 / rows as f64
+        );
+    }
+    let start = std::time::Instant::now();
+    for _ in 0..100 {
+        chain.instantiate().unwrap();
+    }
+    println!("MEASURE instantiate {:?}", start.elapsed() / 100);
 }
