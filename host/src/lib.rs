@@ -16,4 +16,5 @@ pub mod eventsim;
 pub mod sink;
 pub mod source;
 pub mod storage;
+pub mod table;
 pub mod transform;

@@ -1,7 +1,12 @@
-//! The storage on a real HDFS.
+//! The storage on a real HDFS, and a table read from it.
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
+use indicatif::ProgressBar;
+use parquet::arrow::ArrowWriter;
+use wasmill::sink::dead_letter::{DeadLetter, Stage, to_batch};
 use wasmill::storage::{Location, StorageErrorKind, StorageOptions, open};
+use wasmill::table::{self, dead_letters};
 
 use crate::servers;
 use crate::storage_contract::{self, put};
@@ -61,4 +66,53 @@ async fn a_port_where_nobody_listens_is_told_soon() {
     assert_eq!(error.kind, StorageErrorKind::Unknown);
     let cause = error.source.expect("a cause").to_string();
     assert!(cause.contains("refused"), "{cause}");
+}
+
+fn letter(offset: i64) -> DeadLetter {
+    DeadLetter {
+        topic: "listen_events".into(),
+        topic_partition: 0,
+        offset,
+        timestamp_ms: None,
+        key: None,
+        payload: Some(vec![b'x'; 50_000]),
+        headers: Vec::new(),
+        stage: Stage::Decode,
+        transform: None,
+        reason: "not-json".into(),
+        message: "found 'x'".into(),
+        deployment: 1,
+        recorded_at_ms: 1_795_480_200_000 + offset,
+    }
+}
+
+fn parquet(batch: &RecordBatch) -> Vec<u8> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_as_on_a_local_disk() {
+    let location = location("table", &StorageOptions::default());
+    let quiet = ProgressBar::hidden();
+    for file in 0..3 {
+        let letters: Vec<DeadLetter> = (0..20).map(|i| letter(file * 20 + i)).collect();
+        let path = location.join(&format!("{}/part-listen_events-0-{file}-0.parquet", letters[0].hive_partition()));
+        put(&*location.storage, &path, parquet(&to_batch(&letters).unwrap())).await.unwrap();
+    }
+    put(&*location.storage, &location.join("_staging/part"), "not Parquet").await.unwrap();
+
+    let listing = table::ls(&location, &table::ListOptions::default(), &quiet).await.unwrap();
+    assert_eq!((listing.total.files, listing.total.rows, listing.problems.len()), (3, Some(60), 0));
+    assert_eq!(listing.hive_partitions[0].path, "day=2026-11-24");
+    let options = table::HeadOptions { rows: 25, columns: vec!["day".into(), "offset".into()], below: None };
+    let head = table::head(&location, &options, &quiet).await.unwrap();
+    assert_eq!(head.rows.len(), 25);
+    assert_eq!(head.rows[24], [serde_json::json!("2026-11-24"), serde_json::json!(24)]);
+    let list = dead_letters::list(&location, &dead_letters::ListFilter::default(), &quiet).await.unwrap();
+    assert_eq!((list.count, list.latest[0].coordinates.offset), (60, 59));
+    let found = dead_letters::show(&location, &list.latest[0].coordinates, &quiet).await.unwrap();
+    assert_eq!(found.letters.len(), 1);
+    assert_eq!(found.letters[0].payload, Some(dead_letters::Content::Text("x".repeat(50_000))));
 }

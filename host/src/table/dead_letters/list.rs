@@ -1,0 +1,207 @@
+//! How many dead letters of which reason, and the latest of them.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt};
+use indicatif::ProgressBar;
+use parquet::arrow::ProjectionMask;
+use serde::Serialize;
+
+use super::super::part::{self, PartError, PartRows};
+use super::super::scan::{DataFile, scan};
+use super::super::{FILES_SIDE_BY_SIDE, Problem, cell};
+use super::Coordinates;
+use super::rows::Rows;
+use crate::error::Result;
+use crate::storage::{Location, Storage};
+
+/// What is read of each row: no payload.
+const COLUMNS: [&str; 9] =
+    ["topic", "topic_partition", "offset", "stage", "transform", "version", "reason", "message", "recorded_at"];
+
+/// Which dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only of this reason.
+    pub reason: Option<String>,
+    /// Only of this transform.
+    pub transform: Option<String>,
+    /// Only those recorded from here on, in milliseconds since 1970 ([`parse_since`](super::parse_since)).
+    pub since_ms: Option<i64>,
+    /// How many of the latest to show. Default 20. All are counted.
+    pub limit: usize,
+}
+
+impl Default for ListFilter {
+    fn default() -> Self {
+        Self { reason: None, transform: None, since_ms: None, limit: 20 }
+    }
+}
+
+/// Dead letters by reason, and the latest of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LetterList {
+    /// The location as the user wrote it.
+    pub location: String,
+    /// How many match.
+    pub count: u64,
+    /// How many of each kind, the most frequent first.
+    pub by_reason: Vec<LetterCount>,
+    /// The latest first.
+    pub latest: Vec<LetterLine>,
+    /// Files that are no readable dead letters.
+    pub problems: Vec<Problem>,
+}
+
+/// Dead letters of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LetterCount {
+    /// The reason's code.
+    pub reason: String,
+    /// `decode`, `transform` or `table`.
+    pub stage: String,
+    /// The transform, where the stage is one.
+    pub transform: Option<String>,
+    /// How many.
+    pub count: u64,
+}
+
+/// One dead letter, without what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LetterLine {
+    /// Which message.
+    #[serde(flatten)]
+    pub coordinates: Coordinates,
+    /// When it was set aside, as RFC 3339.
+    pub recorded_at: String,
+    /// `decode`, `transform` or `table`.
+    pub stage: String,
+    /// The transform, where the stage is one.
+    pub transform: Option<String>,
+    /// The transform's version.
+    pub version: Option<String>,
+    /// The reason's code.
+    pub reason: String,
+    /// What was found and what was wanted.
+    pub message: String,
+    #[serde(skip)]
+    recorded_us: i64,
+}
+
+/// Counts the dead letters that match and picks the latest.
+///
+/// # Errors
+/// The storage does not answer.
+pub async fn list(location: &Location, filter: &ListFilter, progress: &ProgressBar) -> Result<LetterList> {
+    let first_day = filter.since_ms.and_then(day);
+    let enter = |path: &str| match (path.strip_prefix("day="), &first_day) {
+        (Some(day), Some(first)) if is_day(day) => day >= first.as_str(),
+        _ => true,
+    };
+    let partitions = scan(location, None, enter, progress).await?;
+    let files: Vec<DataFile> = partitions.into_iter().flat_map(|partition| partition.files).collect();
+    progress.set_message("reading dead letters");
+    progress.set_length(files.len() as u64);
+    let mut found = Found::default();
+    let mut problems = Vec::new();
+    let reads = files.iter().map(|file| async move { (file, read(&*location.storage, file, filter).await) });
+    let mut read = stream::iter(reads).buffered(FILES_SIDE_BY_SIDE);
+    while let Some((file, part)) = read.next().await {
+        progress.inc(1);
+        if let Some(part) = part::readable(file, part, &mut problems)? {
+            found.merge(part, filter.limit);
+        }
+    }
+    let mut by_reason: Vec<LetterCount> = found
+        .counts
+        .into_iter()
+        .map(|((reason, stage, transform), count)| LetterCount { reason, stage, transform, count })
+        .collect();
+    by_reason.sort_by_key(|kind| std::cmp::Reverse(kind.count));
+    let count = by_reason.iter().map(|kind| kind.count).sum();
+    Ok(LetterList { location: location.url.clone(), count, by_reason, latest: found.latest, problems })
+}
+
+/// The day of a moment, as it stands in the path.
+fn day(ms: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_millisecond(ms).ok()?;
+    Some(jiff::tz::Offset::UTC.to_datetime(time).date().to_string())
+}
+
+fn is_day(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    /// By reason, stage and transform.
+    counts: BTreeMap<(String, String, Option<String>), u64>,
+    /// The latest first, at most as many as are wanted.
+    latest: Vec<LetterLine>,
+}
+
+impl Found {
+    fn merge(&mut self, other: Self, limit: usize) {
+        for (kind, count) in other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+        self.latest.extend(other.latest);
+        self.keep_latest(limit);
+    }
+
+    fn keep_latest(&mut self, limit: usize) {
+        self.latest.sort_by(|a, b| b.recorded_us.cmp(&a.recorded_us).then_with(|| a.coordinates.cmp(&b.coordinates)));
+        self.latest.truncate(limit);
+    }
+}
+
+async fn read(storage: &dyn Storage, file: &DataFile, filter: &ListFilter) -> std::result::Result<Found, PartError> {
+    let footer = part::footer(storage, file).await?;
+    let mut rows = PartRows::new(storage, file, footer, |builder| {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        builder.with_projection(mask)
+    })?;
+    let mut found = Found::default();
+    while let Some(batch) = rows.next().await? {
+        add(&mut found, &Rows(&batch), filter)?;
+        found.keep_latest(filter.limit);
+    }
+    Ok(found)
+}
+
+fn add(found: &mut Found, rows: &Rows<'_>, filter: &ListFilter) -> std::result::Result<(), PartError> {
+    let (topics, topic_partitions) = (rows.text("topic")?, rows.numbers("topic_partition")?);
+    let (offsets, stages, transforms) = (rows.numbers("offset")?, rows.text("stage")?, rows.text("transform")?);
+    let (versions, reasons, messages) = (rows.text("version")?, rows.text("reason")?, rows.text("message")?);
+    let recorded = rows.times("recorded_at")?;
+    for row in 0..rows.len() {
+        let recorded_us = recorded.get(row).unwrap_or_default();
+        let transform = transforms.get(row);
+        let matches = filter.reason.as_deref().is_none_or(|reason| reasons.get(row) == Some(reason))
+            && filter.transform.as_deref().is_none_or(|wanted| transform == Some(wanted))
+            && filter.since_ms.is_none_or(|since| recorded_us >= since.saturating_mul(1_000));
+        if !matches {
+            continue;
+        }
+        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (reason, stage) = (owned(reasons.get(row)), owned(stages.get(row)));
+        let transform = transform.map(str::to_owned);
+        *found.counts.entry((reason.clone(), stage.clone(), transform.clone())).or_default() += 1;
+        found.latest.push(LetterLine {
+            coordinates: Coordinates {
+                topic: owned(topics.get(row)),
+                topic_partition: topic_partitions.get(row).and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
+                offset: offsets.get(row).unwrap_or(-1),
+            },
+            recorded_at: cell::time(recorded_us),
+            stage,
+            transform,
+            version: versions.owned(row),
+            reason,
+            message: owned(messages.get(row)),
+            recorded_us,
+        });
+    }
+    Ok(())
+}
