@@ -1,7 +1,8 @@
 //! Lists across the boundary: an Arrow IPC stream of one column.
 //!
-//! A guest's stream is decoded by arrow's streaming decoder, which allocates only for bytes that are there, checks what
-//! it makes, and is kept from unwinding further should a stream be stranger than it expects.
+//! A guest's stream is decoded by arrow's streaming decoder, which checks the arrays that it makes but trusts the frames
+//! around them. So those are checked here first: that every buffer lies inside its message, and that there is nothing but
+//! one schema and batches without compression and dictionaries.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,9 +13,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::{Buffer as IpcBuffer, FieldNode, Message, MessageHeader, root_as_message};
 
 use super::format_of;
 use crate::error::{Error, Result};
+
+/// What each message of a stream begins with.
+const CONTINUATION: u32 = u32::MAX;
 
 /// `array` as a stream with one column named `column` and one batch.
 pub(crate) fn to_ipc(array: &ArrayRef) -> Result<Vec<u8>> {
@@ -30,6 +35,8 @@ pub(crate) fn to_ipc(array: &ArrayRef) -> Result<Vec<u8>> {
 
 /// The one column of a guest's stream, which must hold exactly `rows` values of `data_type`.
 pub(crate) fn from_ipc(data_type: &DataType, stream: Vec<u8>, rows: usize) -> Result<ArrayRef, String> {
+    check_frames(&stream).map_err(|problem| format!("the IPC stream is damaged: {problem}"))?;
+    // The last resort, should a stream be stranger than arrow expects.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(stream)));
     let batch = match decoded {
         Ok(batch) => batch.map_err(|error| format!("the IPC stream cannot be read: {error}"))?,
@@ -46,6 +53,50 @@ pub(crate) fn from_ipc(data_type: &DataType, stream: Vec<u8>, rows: usize) -> Re
         return Err(format!("the IPC stream has type {}, not {data_type}", column.data_type()));
     }
     renamed(column, data_type)
+}
+
+/// Walks over the stream's messages: marker, length and text of the metadata, then the body that it promises.
+fn check_frames(stream: &[u8]) -> Result<(), String> {
+    let word = |at: usize| Some(u32::from_le_bytes(*stream.get(at..)?.first_chunk::<4>()?));
+    let mut at = 0;
+    while at < stream.len() {
+        let (Some(CONTINUATION), Some(length)) = (word(at), word(at + 4)) else {
+            return Err(format!("no message begins at byte {at}"));
+        };
+        let metadata = at + 8;
+        let body = metadata + length as usize;
+        if length == 0 {
+            return if body == stream.len() { Ok(()) } else { Err("something follows its end".to_owned()) };
+        }
+        let text = stream.get(metadata..body).ok_or("a message is cut short")?;
+        let message = root_as_message(text).map_err(|error| error.to_string())?;
+        let body_length = usize::try_from(message.bodyLength()).map_err(|_| "a length is negative")?;
+        let end = body.checked_add(body_length).filter(|end| *end <= stream.len()).ok_or("a body is cut short")?;
+        match message.header_type() {
+            MessageHeader::Schema if body_length == 0 => {}
+            MessageHeader::RecordBatch => check_batch(&message, body_length)?,
+            other => return Err(format!("a message of kind {other:?}")),
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+fn check_batch(message: &Message<'_>, body_length: usize) -> Result<(), String> {
+    let batch = message.header_as_record_batch().ok_or("a batch without a header")?;
+    if batch.compression().is_some() {
+        return Err("a batch is compressed".to_owned());
+    }
+    let count = |number: i64| usize::try_from(number).ok().filter(|count| *count <= i32::MAX as usize);
+    let inside = |buffer: &IpcBuffer| Some(count(buffer.offset())? + count(buffer.length())? <= body_length);
+    let sound = |node: &FieldNode| count(node.length()).is_some() && count(node.null_count()).is_some();
+    let buffers = batch.buffers().is_some_and(|buffers| buffers.iter().all(|buffer| inside(buffer) == Some(true)));
+    let nodes = batch.nodes().is_some_and(|nodes| nodes.iter().all(sound));
+    if buffers && nodes && count(batch.length()).is_some() {
+        Ok(())
+    } else {
+        Err("a batch reaches past its body".to_owned())
+    }
 }
 
 /// The only batch of the stream.
