@@ -5,11 +5,14 @@
 
 mod check;
 mod completions;
+mod dead_letters;
 mod eventsim;
 mod live;
 mod logging;
+mod reading;
 mod run;
 mod stop;
+mod table;
 mod transform;
 
 use std::path::PathBuf;
@@ -31,6 +34,8 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Arguments),
     Check(check::Arguments),
+    Table(table::Arguments),
+    DeadLetters(dead_letters::Arguments),
     Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
     Completions(completions::Arguments),
@@ -43,6 +48,8 @@ impl Cli {
         match self.verb {
             Verb::Run(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),
+            Verb::Table(arguments) => arguments.run(),
+            Verb::DeadLetters(arguments) => arguments.run(),
             Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
