@@ -1,82 +1,112 @@
 //! `wasmill dead-letters list|show PIPELINE`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
+use wasmill::config::Config;
+use wasmill::error::Error;
+use wasmill::storage::{self, Location};
 use wasmill::table::dead_letters::{self, Coordinates, ListFilter};
 use wasmill::table::print;
 
-use super::reading::{Reading, pipeline};
+use super::{block_on, logging};
 
-/// Look at what was set aside, and why.
+/// Look at what could not go on, and why.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill dead-letters list host/pipelines/demo.toml\n  \
-                        wasmill dead-letters show host/pipelines/demo.toml listen_events/0@4711")]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    view: View,
 }
 
 #[derive(Subcommand)]
-enum Verb {
-    /// Count dead letters by reason, and list the latest
-    #[command(after_help = "Example:\n  wasmill dead-letters list --reason wrong-type --since 1h host/pipelines/demo.toml")]
-    List {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// Only this reason.
-        #[arg(long, value_name = "CODE")]
-        reason: Option<String>,
-        /// Only of this transform.
-        #[arg(long, value_name = "NAME")]
-        transform: Option<String>,
-        /// Only since: a time span back from now (90m, 2d), or a time.
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// How many of the latest to list.
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: usize,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show everything about one message that was set aside
-    #[command(after_help = "Example:\n  wasmill dead-letters show host/pipelines/demo.toml listen_events/0@4711")]
-    Show {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// The message: TOPIC/PARTITION@OFFSET
-        message: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+enum View {
+    List(List),
+    Show(Show),
+}
+
+/// Count dead letters by reason, and list the latest.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill dead-letters list host/pipelines/demo.toml --reason not-json --since 2h")]
+struct List {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// Only of this reason.
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// Only of this transform.
+    #[arg(long, value_name = "NAME")]
+    transform: Option<String>,
+    /// Only those recorded since: 90m, 2h, 2026-11-24, or 2026-11-24T08:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<i64>,
+    /// How many of the latest to list; all are counted.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show the dead letters of one message with all that they hold.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill dead-letters show host/pipelines/demo.toml listen_events/3@1284")]
+struct Show {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// TOPIC/PARTITION@OFFSET, as the list shows it.
+    message: Coordinates,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn since(text: &str) -> Result<i64, Error> {
+    dead_letters::parse_since(text, jiff::Timestamp::now().as_millisecond())
+}
+
+fn open(pipeline: &Path) -> anyhow::Result<Location> {
+    let config = Config::load(pipeline)?;
+    Ok(storage::open(&config.dead_letters, &config.storage)?)
 }
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut out = std::io::stdout().lock();
-        match self.verb {
-            Verb::List { pipeline: file, reason, transform, since, limit, json } => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-                let since_ms = since.map(|text| dead_letters::parse_since(&text, now)).transpose()?;
-                let filter = ListFilter { reason, transform, since_ms, limit };
-                let reading = Reading::of_dead_letters(&pipeline(&file)?)?;
-                let found = reading.wait(async |location, progress| dead_letters::list(location, &filter, progress).await)?;
-                if json { print::print_json(&found, &mut out)? } else { print::print_letter_list(&found, &mut out)? }
-            }
-            Verb::Show { pipeline: file, message, json } => {
-                let message: Coordinates = message.parse()?;
-                let reading = Reading::of_dead_letters(&pipeline(&file)?)?;
-                let found = reading.wait(async |location, progress| dead_letters::show(location, &message, progress).await)?;
-                if json { print::print_json(&found, &mut out)? } else { print::print_letters(&found, &mut out)? }
-                if found.letters.is_empty() {
-                    return Ok(ExitCode::from(crate::FAILED));
-                }
-            }
+        match self.view {
+            View::List(view) => view.run(),
+            View::Show(view) => view.run(),
         }
-        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let location = open(&self.pipeline)?;
+        let List { reason, transform, since: since_ms, limit, .. } = self;
+        let filter = ListFilter { reason, transform, since_ms, limit };
+        let found = block_on(dead_letters::list(&location, &filter, &logging::busy()))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            print::print_json(&found, &mut out)?;
+        } else {
+            print::print_letter_list(&found, &mut out)?;
+        }
+        Ok(if found.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Show {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let location = open(&self.pipeline)?;
+        let found = block_on(dead_letters::show(&location, &self.message, &logging::busy()))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            print::print_json(&found, &mut out)?;
+        } else {
+            print::print_letters(&found, &mut out)?;
+        }
+        let is_complete = !found.letters.is_empty() && found.problems.is_empty();
+        Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -38,6 +38,15 @@ enum Format {
 pub(crate) fn live() -> &'static MultiProgress {
     static LIVE: OnceLock<MultiProgress> = OnceLock::new();
     LIVE.get_or_init(MultiProgress::new)
+}
+
+/// A live line for something that takes a while; hidden where standard error is no terminal.
+pub(crate) fn busy() -> ProgressBar {
+    let line = live().add(ProgressBar::no_length());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos}") {
+        line.set_style(style);
+    }
+    line
 }
 
 /// Starts logging. Called once, before anything else is done.

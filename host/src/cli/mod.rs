@@ -9,7 +9,6 @@ mod dead_letters;
 mod eventsim;
 mod live;
 mod logging;
-mod reading;
 mod run;
 mod stop;
 mod table;
@@ -19,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use wasmill::error::Error;
 
 /// A stream processor whose transforms are WebAssembly: Kafka in, Hive-partitioned Parquet out, exactly once.
 #[derive(Parser)]
@@ -68,4 +68,11 @@ fn module_cache() -> Option<PathBuf> {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     if name.is_empty() { Err("the name is missing".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+/// Waits for what a storage answers.
+fn block_on<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
+    tokio.block_on(answer)
 }

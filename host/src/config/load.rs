@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
 use super::{Config, LimitsConfig, source, table, transform, value};
+use crate::decode::schema::EventSchema;
 use crate::error::{Error, Result};
 use crate::storage::StorageOptions;
 
@@ -34,6 +35,33 @@ impl Config {
             Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(Mistakes { file: path.display().to_string(), mistakes }),
         }
+    }
+}
+
+/// The `[schema]` table of a pipeline file, or of a file that holds nothing else. Other tables are not looked at.
+///
+/// The error is of the kind `Config` and holds every mistake with its line and key.
+pub fn load_schema(path: &Path) -> Result<EventSchema> {
+    let text = read(path)?;
+    let surroundings = Surroundings::of_this_process()?;
+    let reader = Reader::new(&text, Path::new(""), &surroundings);
+    let (document, errors) = DeTable::parse_recoverable(&text);
+    let schema = match errors.is_empty() {
+        true => table::schema(&Section::root(&reader, document.get_ref())),
+        false => None,
+    };
+    not_toml(&reader, &errors);
+    match (schema, reader.into_findings().0) {
+        (Some(schema), mistakes) if mistakes.is_empty() => Ok(schema),
+        (_, mistakes) => Err(Error::config(Mistakes { file: path.display().to_string(), mistakes }.to_string())),
+    }
+}
+
+/// Notes what is wrong with the text as TOML.
+fn not_toml(reader: &Reader<'_>, errors: &[toml::de::Error]) {
+    for error in errors {
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        reader.mistake(error.span().map(|span| span.start), "", format!("not TOML: {message}"));
     }
 }
 
@@ -74,10 +102,7 @@ pub(super) fn examine(
         let root = Section::root(&reader, document.get_ref());
         config(root)
     } else {
-        for error in errors {
-            let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            reader.mistake(error.span().map(|span| span.start), "", format!("not TOML: {message}"));
-        }
+        not_toml(&reader, &errors);
         None
     };
     let (mistakes, asked) = reader.into_findings();

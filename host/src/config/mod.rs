@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::file::Surroundings;
+pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
