@@ -258,7 +258,8 @@ impl Source for KafkaSource {
         }
         let mut readers: Vec<Box<dyn PartitionReader>> = Vec::with_capacity(from.len());
         for ((topic_partition, offset), wake) in from.iter().zip(wakes) {
-            if !self.ours.contains(topic_partition) {
+            // What is leaving is released before the client would be told to read it.
+            if !self.ours.contains(topic_partition) && !self.leaving.contains(topic_partition) {
                 return Err(Error::transient(format!("{topic_partition} is not ours any more")));
             }
             let queue = PartitionQueue::split(&self.client, topic_partition, Wake::clone(wake))

@@ -250,7 +250,7 @@ pub(super) fn commit_and_wait(
 pub(super) fn topic_id(client: &Client, topic: &str, wait: Duration) -> Result<String, RDKafkaErrorCode> {
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let queue = new_queue(client).ok_or(RDKafkaErrorCode::Fail)?;
-    describe_topic(client, &name, &queue, wait)?;
+    describe_topic(client, &name, &queue, wait);
     let event = poll(&queue, wait).ok_or(RDKafkaErrorCode::OperationTimedOut)?;
     // SAFETY: everything that is read here belongs to the event, which lives to the end of the function.
     unsafe {
@@ -278,7 +278,8 @@ pub(super) fn topic_id(client: &Client, topic: &str, wait: Duration) -> Result<S
     }
 }
 
-fn describe_topic(client: &Client, topic: &CStr, queue: &Queue, wait: Duration) -> Result<(), RDKafkaErrorCode> {
+/// Asks; the answer comes to `queue`.
+fn describe_topic(client: &Client, topic: &CStr, queue: &Queue, wait: Duration) {
     let rk = client.client().native_ptr();
     let mut names: [*const c_char; 1] = [topic.as_ptr()];
     let mut reason = [0; 256];
@@ -297,7 +298,6 @@ fn describe_topic(client: &Client, topic: &CStr, queue: &Queue, wait: Duration) 
         native::rd_kafka_TopicCollection_destroy(topics);
         native::rd_kafka_AdminOptions_destroy(options);
     }
-    Ok(())
 }
 
 fn no_error(code: native::rd_kafka_resp_err_t) -> Result<(), RDKafkaErrorCode> {

@@ -72,6 +72,10 @@ fn with_options(mut client: ClientConfig, config: &KafkaConfig) -> ClientConfig 
     client.set_log_level(RDKafkaLogLevel::Info);
     client.set("client.id", "wasmill");
     for (name, value) in &config.options {
+        // The client takes one setting by two names, and the order in which it sees them is not ours.
+        if name == "max.partition.fetch.bytes" {
+            client.remove("fetch.message.max.bytes");
+        }
         client.set(name, value);
     }
     client.set("bootstrap.servers", &config.brokers);
@@ -108,8 +112,15 @@ mod tests {
 
     #[test]
     fn options_pass_but_never_over_what_the_protocol_needs() {
-        let options = [("client.id", "mine"), ("auto.offset.reset", "latest"), ("fetch.queue.backoff.ms", "7")];
+        let options = [
+            ("client.id", "mine"),
+            ("auto.offset.reset", "latest"),
+            ("fetch.queue.backoff.ms", "7"),
+            ("max.partition.fetch.bytes", "1000"),
+        ];
         let client = group_client(&config(&options), 4);
+        assert_eq!(client.get("max.partition.fetch.bytes"), Some("1000"));
+        assert_eq!(client.get("fetch.message.max.bytes"), None, "another name of the same setting");
         assert_eq!(client.get("client.id"), Some("mine"));
         assert_eq!(client.get("fetch.queue.backoff.ms"), Some("7"));
         assert_eq!(client.get("auto.offset.reset"), Some("error"));
