@@ -20,11 +20,7 @@ const EMBEDDED: [&str; 8] = [
     "guest-sdk/macros/Cargo.toml",
     "LICENSE",
 ];
-const EMBEDDED_DIRECTORIES: [&str; 3] = [
-    "guest-sdk/src",
-    "guest-sdk/macros/src",
-    "guest-sdk/templates",
-];
+const EMBEDDED_DIRECTORIES: [&str; 3] = ["guest-sdk/src", "guest-sdk/macros/src", "guest-sdk/templates"];
 
 fn main() -> io::Result<()> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -38,17 +38,10 @@ impl Columnar for Classify {
     type Reasons = Infallible;
 
     fn start(settings: Settings) -> Result<Classify, String> {
-        Ok(Classify {
-            bot: Finder::new(&settings.bot).into_owned(),
-            mobile: Finder::new("Mobile"),
-        })
+        Ok(Classify { bot: Finder::new(&settings.bot).into_owned(), mobile: Finder::new("Mobile") })
     }
 
-    fn process(
-        &mut self,
-        agents: &AgentColumns<'_>,
-        out: &mut Outcome<Class>,
-    ) -> Result<(), String> {
+    fn process(&mut self, agents: &AgentColumns<'_>, out: &mut Outcome<Class>) -> Result<(), String> {
         let agents = &agents.user_agent;
         out.columns.mobile.extend(&agents.contains(&self.mobile));
         out.keep(!agents.contains(&self.bot));
@@ -74,11 +67,7 @@ mod tests {
         )?;
         let outcome = run::<ClassifyTransform>(&[], &events)?;
         assert_eq!(outcome.kept, [0, 2, 3]);
-        let mobile: Vec<_> = outcome
-            .json()
-            .iter()
-            .map(|row| row["mobile"] == true)
-            .collect();
+        let mobile: Vec<_> = outcome.json().iter().map(|row| row["mobile"] == true).collect();
         assert_eq!(mobile, [true, false, false]);
         Ok(())
     }

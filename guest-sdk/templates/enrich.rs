@@ -36,10 +36,7 @@ pub fn describe(play: &Play, settings: &Settings) -> Described {
         ..300.0 => "song",
         _ => "long",
     });
-    Described {
-        play_length,
-        utc_hour: play.ts.div_euclid(HOUR_MS).rem_euclid(24),
-    }
+    Described { play_length, utc_hour: play.ts.div_euclid(HOUR_MS).rem_euclid(24) }
 }
 
 #[cfg(test)]
@@ -50,14 +47,8 @@ mod tests {
     #[test]
     fn a_play_is_described() {
         let settings = Settings { skip_seconds: 30.0 };
-        let play = Play {
-            ts: 1_700_000_000_000,
-            duration: Some(12.5),
-        };
-        let expected = Described {
-            play_length: Some("skip"),
-            utc_hour: 22,
-        };
+        let play = Play { ts: 1_700_000_000_000, duration: Some(12.5) };
+        let expected = Described { play_length: Some("skip"), utc_hour: 22 };
         assert_eq!(describe(&play, &settings), expected);
     }
 

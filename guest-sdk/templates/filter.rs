@@ -32,10 +32,7 @@ mod tests {
     #[test]
     fn a_guest_is_not_counted() {
         let settings = Settings { min_seconds: 30.0 };
-        let play = Play {
-            auth: "Guest",
-            duration: Some(200.0),
-        };
+        let play = Play { auth: "Guest", duration: Some(200.0) };
         assert!(!keep(&play, &settings));
     }
 

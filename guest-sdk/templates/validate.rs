@@ -38,10 +38,7 @@ mod tests {
 
     #[test]
     fn a_listener_is_on_earth() {
-        let listen = Listen {
-            user_id: Some(7),
-            lat: Some(91.0),
-        };
+        let listen = Listen { user_id: Some(7), lat: Some(91.0) };
         assert_eq!(check(&listen), Err(Problem::LatitudeOutOfRange(91.0)));
     }
 

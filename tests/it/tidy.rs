@@ -119,8 +119,19 @@ fn files_are_short_and_rooms_have_names() {
 #[test]
 fn the_root_holds_what_is_given() {
     let known = [
-        "Cargo.toml", "Cargo.lock", "LICENSE", "Makefile", "README.md", "rust-toolchain.toml", "rustfmt.toml", "host",
-        "guest-sdk", "transforms", "wit", "tests", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "rust-toolchain.toml",
+        "rustfmt.toml",
+        "host",
+        "guest-sdk",
+        "transforms",
+        "wit",
+        "tests",
+        "target",
     ];
     let entries = std::fs::read_dir(root()).expect("the root can be read");
     let names: Vec<PathBuf> = entries.map(|entry| PathBuf::from(entry.expect("an entry").file_name())).collect();

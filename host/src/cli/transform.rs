@@ -10,9 +10,9 @@ use serde_json::json;
 use wasmill::config::{self, FailurePolicy, GuestLimits, TransformConfig};
 use wasmill::error::Error;
 use wasmill::report::grouped;
+use wasmill::transform::scaffold::{self, Kind};
 use wasmill::transform::trial::{self, Difference};
 use wasmill::transform::{TransformEngine, build, inspect};
-use wasmill::transform::scaffold::{self, Kind};
 
 /// Write, build and test transforms.
 #[derive(clap::Args)]
@@ -214,7 +214,13 @@ impl Test {
         for Difference { line, expected, found } in &differences {
             let nothing = || "nothing".to_owned();
             writeln!(err, "line {line}: expected {}", expected.clone().unwrap_or_else(nothing))?;
-            writeln!(err, "{:>width$} found    {}", "", found.clone().unwrap_or_else(nothing), width = 6 + digits(*line))?;
+            writeln!(
+                err,
+                "{:>width$} found    {}",
+                "",
+                found.clone().unwrap_or_else(nothing),
+                width = 6 + digits(*line)
+            )?;
         }
         if differences.is_empty() {
             return Ok(ExitCode::SUCCESS);
@@ -246,7 +252,8 @@ fn digits(number: usize) -> usize {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    let text = if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { fs::read_to_string(path) };
+    let text =
+        if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { fs::read_to_string(path) };
     text.map_err(|error| cannot("read", path, error))
 }
 

@@ -75,17 +75,11 @@ pub fn create(name: &str, kind: Kind, into: &Path) -> Result<PathBuf> {
     check_name(name)?;
     let project = into.join(name);
     if project.symlink_metadata().is_ok() {
-        return Err(Error::config(format!("{} exists", project.display()))
-            .hint("choose another name, or move it away"));
+        return Err(Error::config(format!("{} exists", project.display())).hint("choose another name, or move it away"));
     }
-    let failed = |error: std::io::Error| {
-        Error::fatal(format!("cannot write {}", project.display())).because(error)
-    };
+    let failed = |error: std::io::Error| Error::fatal(format!("cannot write {}", project.display())).because(error);
     fs::create_dir_all(into).map_err(failed)?;
-    let draft = tempfile::Builder::new()
-        .prefix(&format!(".{name}"))
-        .tempdir_in(into)
-        .map_err(failed)?;
+    let draft = tempfile::Builder::new().prefix(&format!(".{name}")).tempdir_in(into).map_err(failed)?;
     let root = draft.path().join(name);
     for (path, text) in files(name, kind)? {
         let path = root.join(path);
@@ -107,11 +101,8 @@ fn check_name(name: &str) -> Result<()> {
     if first && name.chars().all(plain) && name.len() <= 64 && !reserved.contains(&name) {
         return Ok(());
     }
-    Err(
-        Error::config(format!("`{name}` cannot be the name of a transform")).hint(
-            "small letters, digits, `-` and `_`, beginning with a letter, such as `keep-long`",
-        ),
-    )
+    Err(Error::config(format!("`{name}` cannot be the name of a transform"))
+        .hint("small letters, digits, `-` and `_`, beginning with a letter, such as `keep-long`"))
 }
 
 /// The project's files: path and text of each.
@@ -121,10 +112,7 @@ fn files(name: &str, kind: Kind) -> Result<Vec<(String, String)>> {
         ("Cargo.toml".to_owned(), manifest(name)),
         (".gitignore".to_owned(), "/target/\n*.wasm\n".to_owned()),
         ("README.md".to_owned(), readme(name, kind)),
-        (
-            "src/lib.rs".to_owned(),
-            embedded(&format!("guest-sdk/templates/{template}"))?.to_owned(),
-        ),
+        ("src/lib.rs".to_owned(), embedded(&format!("guest-sdk/templates/{template}"))?.to_owned()),
         (format!("{SDK}/Cargo.toml"), sdk_manifest()?),
     ];
     for file in ["events.jsonl", "schema.toml"] {
@@ -197,9 +185,7 @@ fn sdk_manifest() -> Result<String> {
         inherited(&parse(&format!("{member}/Cargo.toml"))?, &mut wanted);
     }
     let Some(toml::Value::Table(mut workspace)) = whole.get("workspace").cloned() else {
-        return Err(Error::fatal(
-            "the embedded Cargo.toml describes no workspace",
-        ));
+        return Err(Error::fatal("the embedded Cargo.toml describes no workspace"));
     };
     workspace.insert("members".to_owned(), members.to_vec().into());
     workspace.remove("exclude");
@@ -207,15 +193,13 @@ fn sdk_manifest() -> Result<String> {
         dependencies.retain(|name, _| wanted.contains(name));
     }
     let manifest = toml::Table::from_iter([("workspace".to_owned(), workspace.into())]);
-    toml::to_string_pretty(&manifest)
-        .map_err(|error| Error::fatal("cannot write the SDK's Cargo.toml").because(error))
+    toml::to_string_pretty(&manifest).map_err(|error| Error::fatal("cannot write the SDK's Cargo.toml").because(error))
 }
 
 fn parse(path: &str) -> Result<toml::Table> {
     let text = embedded(path)?;
-    text.parse().map_err(|error: toml::de::Error| {
-        Error::fatal(format!("the embedded {path} cannot be read")).because(error)
-    })
+    text.parse()
+        .map_err(|error: toml::de::Error| Error::fatal(format!("the embedded {path} cannot be read")).because(error))
 }
 
 /// The dependencies that a manifest takes from its workspace, of every kind and target.
@@ -244,13 +228,7 @@ mod tests {
         let into = tempfile::tempdir().expect("a directory");
         for kind in Kind::ALL {
             let project = create(&format!("new-{kind}"), kind, into.path()).expect("a project");
-            for file in [
-                "src/lib.rs",
-                "events.jsonl",
-                "schema.toml",
-                "Cargo.toml",
-                "Cargo.lock",
-            ] {
+            for file in ["src/lib.rs", "events.jsonl", "schema.toml", "Cargo.toml", "Cargo.lock"] {
                 assert!(project.join(file).is_file(), "{file}");
             }
             let sdk = project.join(SDK);
@@ -258,10 +236,7 @@ mod tests {
             assert!(sdk.join("wit/transform.wit").is_file());
             assert!(!sdk.join("guest-sdk/templates").exists());
             let manifest = fs::read_to_string(sdk.join("Cargo.toml")).expect("the SDK's manifest");
-            assert!(
-                manifest.contains("wit-bindgen") && !manifest.contains("wasmtime"),
-                "{manifest}"
-            );
+            assert!(manifest.contains("wit-bindgen") && !manifest.contains("wasmtime"), "{manifest}");
             let source = fs::read_to_string(project.join("src/lib.rs")).expect("the source");
             assert!(source.contains("#[cfg(test)]"));
             assert_eq!(kind.name().parse(), Ok(kind));
@@ -289,11 +264,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Config, "{name}");
         }
         assert_eq!(fs::read_dir(into.path()).expect("the directory").count(), 0);
-        assert!(
-            "map"
-                .parse::<Kind>()
-                .is_err_and(|error| error.contains("columnar"))
-        );
+        assert!("map".parse::<Kind>().is_err_and(|error| error.contains("columnar")));
     }
 
     #[test]

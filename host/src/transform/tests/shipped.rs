@@ -11,9 +11,7 @@ use crate::transform::build;
 
 /// Builds one of the project's transforms and gives its module's bytes.
 pub(super) fn module(name: &str) -> Vec<u8> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../transforms")
-        .join(name);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transforms").join(name);
     let out = tempfile::tempdir().unwrap();
     let built = build::build(&project, Some(&out.path().join("module.wasm"))).unwrap();
     assert_eq!(built.name, name);
