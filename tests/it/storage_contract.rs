@@ -115,7 +115,8 @@ async fn what_is_missing_is_told((storage, root): Place) {
 async fn rename_never_overwrites((storage, root): Place) {
     let (from, to, directory) = (format!("{root}/from"), format!("{root}/to"), format!("{root}/directory"));
     let (a, b) = tokio::join!(put(&*storage, &from, "from"), put(&*storage, &to, "to"));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     storage.create_directory(&directory).await.unwrap();
 
     assert_eq!(kind(storage.rename(&from, &to).await), StorageErrorKind::AlreadyExists);
@@ -160,7 +161,8 @@ async fn of_many_renames_to_one_name_one_wins((storage, root): Place) {
 async fn list_shows_direct_children((storage, root): Place) {
     let (file, below) = (format!("{root}/file"), format!("{root}/directory/below"));
     let (a, b) = tokio::join!(put(&*storage, &file, "12345"), put(&*storage, &below, "x"));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let mut entries = storage.list(&root).await.unwrap();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let shown = entries.iter().map(|Entry { name, length, is_directory, .. }| (&**name, *length, *is_directory));
@@ -184,7 +186,7 @@ async fn directories_may_be_there((storage, root): Place) {
     storage.create_directory(&path).await.unwrap();
     storage.create_directory(&path).await.unwrap();
     assert!(storage.stat(&path).await.unwrap().unwrap().is_directory);
-    let many = join_all((0..8).map(|_| storage.create_directory(&*root))).await;
+    let many = join_all((0..8).map(|_| storage.create_directory(&root))).await;
     assert!(many.iter().all(Result::is_ok), "{many:?}");
 
     let file = format!("{root}/file");

@@ -30,6 +30,8 @@ pub(crate) struct Cli {
     verb: Verb,
 }
 
+// It is made once and used at once.
+#[allow(clippy::large_enum_variant)]
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Arguments),

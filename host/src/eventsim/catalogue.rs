@@ -235,7 +235,7 @@ impl Inventor {
             12 => format!("{adjective} {noun} (Live in {place})"),
             13 => format!("{noun} and {other} (From \"{adjective} {noun}\")"),
             14 => format!("{verb} My {adjective} {noun}"),
-            15 => format!("{place}"),
+            15 => place.to_string(),
             16 => format!("{noun} Song"),
             17 => format!("{adjective} {noun} [{place} Remix]"),
             18 => format!("Never {verb} a {noun}"),

@@ -173,10 +173,13 @@ fn damage_event(fault: Fault, variant: u64, out: &mut Vec<u8>, start: usize, met
     }
 }
 
+/// When an event is due (by the count of events), its order among those, itself, and its bytes.
+type Late = (u64, u64, EventMeta, Vec<u8>);
+
 /// Events that come later, by the count of events at which they are due, then by their order.
 #[derive(Debug, Default)]
 struct Held {
-    queue: BinaryHeap<Reverse<(u64, u64, EventMeta, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<Late>>,
     /// Buffers to use again.
     spare: Vec<Vec<u8>>,
 }

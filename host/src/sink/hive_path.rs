@@ -60,7 +60,7 @@ impl UtcHour {
 }
 
 /// Appends text as it stands in a path: what Hive escapes (and NUL, which no file system takes) becomes `%XX`.
-pub(super) fn escape(text: &str, path: &mut String) {
+pub(crate) fn escape(text: &str, path: &mut String) {
     for character in text.chars() {
         match character {
             '\0'..='\u{1f}'

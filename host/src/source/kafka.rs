@@ -191,7 +191,7 @@ impl KafkaSource {
     }
 
     /// Topic partitions that the Spark query did not know start at their first offset.
-    fn from_spark(&mut self, location: &str, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+    fn spark_positions(&mut self, location: &str, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
         let offsets = match self.spark_offsets.take() {
             Some(offsets) => offsets,
             None => self.tokio.block_on(spark_checkpoint::read(&(self.open_location)(location)?))?,
@@ -244,7 +244,7 @@ impl Source for KafkaSource {
             StartPosition::Latest => positions::ends(&self.client, topic_partitions),
             StartPosition::Timestamp(ms) => positions::at(&self.client, topic_partitions, ms),
             StartPosition::Group => positions::committed(&self.client, topic_partitions, &self.config.group),
-            StartPosition::SparkCheckpoint(location) => self.from_spark(&location, topic_partitions),
+            StartPosition::SparkCheckpoint(location) => self.spark_positions(&location, topic_partitions),
         }
     }
 

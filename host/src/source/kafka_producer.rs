@@ -293,7 +293,10 @@ mod tests {
     }
 
     /// The payloads of each topic partition, in order; reads until `count` have come.
-    fn read(brokers: &str, topic: &str, count: usize) -> BTreeMap<i32, Vec<(Option<Vec<u8>>, Vec<u8>)>> {
+    /// Keys and payloads of each topic partition.
+    type Found = BTreeMap<i32, Vec<(Option<Vec<u8>>, Vec<u8>)>>;
+
+    fn read(brokers: &str, topic: &str, count: usize) -> Found {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("group.id", "reader")

@@ -84,7 +84,7 @@ fn is_utc(zone: &str) -> bool {
 /// only when they are not like that already.
 fn exact_bits(bits: &BooleanBuffer) -> Buffer {
     let bytes = bits.len().div_ceil(8);
-    let aligned = if bits.offset() % 8 == 0 {
+    let aligned = if bits.offset().is_multiple_of(8) {
         bits.inner().slice_with_length(bits.offset() / 8, bytes)
     } else {
         bits.sliced().slice_with_length(0, bytes)

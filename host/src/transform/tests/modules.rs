@@ -106,10 +106,10 @@ proptest! {
             let at = at as usize % module.len();
             module[at] = byte;
         }
-        if let Ok(chain) = link(&[(config("changed"), module)], events_schema()) {
-            if let Ok(mut instance) = chain.instantiate() {
-                let _ = run(&mut instance, 3);
-            }
+        if let Ok(chain) = link(&[(config("changed"), module)], events_schema())
+            && let Ok(mut instance) = chain.instantiate()
+        {
+            let _ = run(&mut instance, 3);
         }
     }
 }
