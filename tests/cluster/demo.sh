@@ -9,6 +9,8 @@ if [ -z "${WASMILL_TEST_KAFKA:-}" ]; then
     exec tests/cluster/cluster.py run -- "$PWD/tests/cluster/demo.sh"
 fi
 
+# `wasmill run` ends in good order and with 0 at Ctrl-C; the script then ends too instead of going on.
+trap 'exit 130' INT TERM
 wasmill=${WASMILL:-target/release/wasmill}
 events=${EVENTS:-1000000}
 pipeline=host/pipelines/listen-events.toml
