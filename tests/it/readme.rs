@@ -19,6 +19,22 @@ fn block<'a>(text: &'a str, title: &str, language: &str) -> &'a str {
     rest.split_once("```").expect("the block's end").0
 }
 
+/// What is marked as code: the lines of fenced blocks, and what stands between backquotes.
+fn code(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            found.push(line);
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2));
+        }
+    }
+    found
+}
+
 #[test]
 fn five_commands_lead_from_nothing_to_a_tested_module() {
     let readme = text("README.md");
@@ -63,8 +79,7 @@ fn every_command_that_the_documents_name_exists() {
     let mut commands = BTreeSet::new();
     for document in documents.iter().filter(|path| path.ends_with(".md")) {
         let text = text(document);
-        // In text as `wasmill run ...`, in blocks at the start of a line.
-        for part in text.split(['`', '\n']) {
+        for part in code(&text) {
             let Some(rest) = part.trim().strip_prefix("wasmill ") else { continue };
             let is_word =
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
