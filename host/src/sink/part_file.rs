@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -38,7 +38,7 @@ const PAGE_ROWS: usize = 20_000;
 /// An encoder is made when a file holds this many rows.
 const ENCODE_ROWS: usize = 4_096;
 
-/// Batches of fewer rows are put together as they come: each array of a batch costs some hundred bytes by itself.
+/// Batches of fewer rows are put together as they come: each array of a batch costs some 500 bytes by itself.
 const SMALL_ROWS: usize = 256;
 
 /// How many small batches are held before they are put together.
@@ -146,6 +146,7 @@ pub struct PartFile {
     waiting: Vec<RecordBatch>,
     /// Small batches, to be put together.
     small: Vec<RecordBatch>,
+    small_bytes: usize,
     waiting_rows: usize,
     waiting_bytes: usize,
     rows: u64,
@@ -167,6 +168,7 @@ impl PartFile {
             schema,
             waiting: Vec::new(),
             small: Vec::new(),
+            small_bytes: 0,
             waiting_rows: 0,
             waiting_bytes: 0,
             rows: 0,
@@ -180,7 +182,7 @@ impl PartFile {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if batch.schema_ref().fields() != self.schema.fields() {
+        if !Arc::ptr_eq(batch.schema_ref(), &self.schema) && batch.schema_ref().fields() != self.schema.fields() {
             return Err(Error::fatal("a batch has other columns than its file"));
         }
         self.rows += batch.num_rows() as u64;
@@ -188,12 +190,14 @@ impl PartFile {
             return self.writer.write(batch).map_err(failed);
         }
         self.waiting_rows += batch.num_rows();
-        self.waiting_bytes += held_bytes(batch);
+        let bytes = held_bytes(batch);
+        self.waiting_bytes += bytes;
         if batch.num_rows() >= SMALL_ROWS {
             self.join_small()?;
             self.waiting.push(batch.clone());
         } else {
             self.small.push(batch.clone());
+            self.small_bytes += bytes;
             if self.small.len() >= SMALL_BATCHES {
                 self.join_small()?;
             }
@@ -206,8 +210,8 @@ impl PartFile {
         if !self.small.is_empty() {
             let joined = concat_batches(&self.schema, &self.small)
                 .map_err(|error| Error::fatal("cannot put batches together").because(error))?;
-            self.waiting_bytes -= self.small.iter().map(held_bytes).sum::<usize>();
             self.waiting_bytes += held_bytes(&joined);
+            self.waiting_bytes -= mem::take(&mut self.small_bytes);
             self.small.clear();
             self.waiting.push(joined);
         }
@@ -278,9 +282,21 @@ impl PartFile {
 
 /// Bytes that a batch keeps in memory, arrays' own structures included. Of a slice, its own part.
 fn held_bytes(batch: &RecordBatch) -> usize {
-    const ARRAY_BYTES: usize = 256;
-    let slice = |column: &Arc<dyn Array>| column.to_data().get_slice_memory_size().unwrap_or(0) + ARRAY_BYTES;
-    batch.columns().iter().map(slice).sum()
+    // Measured: the array, its buffers and what the allocator adds.
+    const ARRAY_BYTES: usize = 512;
+    let values = |column: &dyn Array| match column.data_type() {
+        DataType::Utf8 => text_bytes(column.as_string::<i32>().value_offsets()),
+        kind => match kind.primitive_width() {
+            Some(width) => column.len() * width,
+            None => column.to_data().get_slice_memory_size().unwrap_or(0),
+        },
+    };
+    batch.columns().iter().map(|column| values(column) + ARRAY_BYTES).sum()
+}
+
+fn text_bytes(offsets: &[i32]) -> usize {
+    let text = offsets.last().unwrap_or(&0) - offsets.first().unwrap_or(&0);
+    size_of_val(offsets) + usize::try_from(text).unwrap_or(0)
 }
 
 fn failed(error: parquet::errors::ParquetError) -> Error {
