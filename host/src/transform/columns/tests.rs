@@ -133,7 +133,7 @@ fn types() -> impl Strategy<Value = DataType> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(30000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn whatever_comes_back_is_an_array_or_an_error(
