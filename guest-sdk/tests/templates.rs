@@ -1,11 +1,15 @@
 //! What `wasmill transform new` writes: each kind's source, with the tests in it, and the sample events.
 
+#[rustfmt::skip]
 #[path = "../templates/columnar.rs"]
 pub mod columnar;
+#[rustfmt::skip]
 #[path = "../templates/enrich.rs"]
 pub mod enrich;
+#[rustfmt::skip]
 #[path = "../templates/filter.rs"]
 pub mod filter;
+#[rustfmt::skip]
 #[path = "../templates/validate.rs"]
 pub mod validate;
 

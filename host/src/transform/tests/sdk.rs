@@ -1,26 +1,16 @@
 //! A transform built from source with the SDK.
 
-use std::path::Path;
-
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 
 use super::super::inspect::inspect;
 use super::super::trial::{TrialOutcome, try_module};
+use super::shipped::module;
 use super::*;
-
-/// Builds one of the project's transforms and gives its module's bytes.
-fn build(name: &str) -> Vec<u8> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transforms").join(name);
-    let directory = tempfile::tempdir().unwrap();
-    let module = directory.path().join("module.wasm");
-    super::super::build::build(&project, Some(&module)).unwrap();
-    std::fs::read(module).unwrap()
-}
 
 #[test]
 fn keep_plays_keeps_plays() {
-    let module = build("keep-plays");
+    let module = module("keep-plays");
     let chain = link(&[(config("plays"), module)], events_schema()).unwrap();
     let transform = &chain.transforms()[0];
     assert_eq!((transform.module.name.as_str(), transform.version.as_str()), ("keep-plays", "0.1.0"));
@@ -37,7 +27,7 @@ fn keep_plays_keeps_plays() {
 
 #[test]
 fn settings_and_schemas_that_do_not_fit_are_named() {
-    let module = build("keep-plays");
+    let module = module("keep-plays");
     let mut wrong = config("plays");
     wrong.settings.insert("min_second", "10");
     let schema = Schema::new(vec![Field::new("auth", DataType::Int64, true)]);
@@ -58,7 +48,7 @@ fn in_file(module: &[u8]) -> (tempfile::TempDir, TransformConfig) {
 
 #[test]
 fn a_trial_says_what_became_of_each_line() {
-    let (_directory, mut config) = in_file(&build("keep-plays"));
+    let (_directory, mut config) = in_file(&module("keep-plays"));
     config.settings.insert("min_seconds", "10");
     let events = r#"{"auth": "Logged In", "duration": 240.5}
 
@@ -81,7 +71,7 @@ fn a_trial_says_what_became_of_each_line() {
 
 #[test]
 fn inspecting_shows_what_a_module_is_and_does() {
-    let (_directory, config) = in_file(&build("keep-plays"));
+    let (_directory, config) = in_file(&module("keep-plays"));
     let engine = TransformEngine::new(None).unwrap();
     let plain = inspect(&engine, &config, None).unwrap();
     assert_eq!((plain.module.name.as_str(), plain.descriptor.is_some()), ("keep-plays", false));
