@@ -3,12 +3,19 @@
 //! Accepts a component, or a core module that carries its component type (as every wit-bindgen guest does), which is
 //! made into a component here. Refuses every import that is not one of this project's interfaces, before anything is
 //! compiled. It runs no guest code.
+//!
+//! A guest's own component type never reaches `wit-parser`, which follows packages that depend on each other until the
+//! stack is gone: a core module gets the type of our world instead, and a component's imports are read with the
+//! validator of `wasmparser`, which is made for files of strangers.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wasmparser::{Encoding, Parser, Payload};
-use wit_component::{ComponentEncoder, DecodedWasm};
-use wit_parser::{InterfaceId, Resolve, TypeDefKind, WorldItem, WorldKey};
+use wasm_encoder::{Module as CoreModule, RawSection};
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId};
+use wasmparser::types::Types;
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use super::engine::hex;
 use crate::error::{Error, Result};
@@ -19,8 +26,14 @@ const MAX_MODULE_BYTES: usize = 64 << 20;
 /// The package of `wit/transform.wit`.
 const PACKAGE: &str = "wasmill:transform";
 
+/// The contract; its world `transformer` is the type that a core module gets.
+const CONTRACT: &str = include_str!("../../../wit/transform.wit");
+
 /// The interfaces that a guest may import.
 const GRANTED: [&str; 4] = ["types", "log", "metrics", "lookup"];
+
+/// How the sections with a core module's component type begin.
+const TYPE_SECTION: &str = "component-type";
 
 /// What to do about a foreign import.
 const BUILD_HINT: &str = "build for wasm32-unknown-unknown, which has no WASI (`wasmill transform build` does); \
@@ -152,7 +165,7 @@ impl Outline {
                     })?;
                     signed = true;
                 }
-                Payload::CustomSection(section) if section.name().starts_with("component-type") => {
+                Payload::CustomSection(section) if section.name().starts_with(TYPE_SECTION) => {
                     outline.typed = true;
                 }
                 _ => {}
@@ -172,43 +185,86 @@ fn componentize(module: &[u8], outline: &Outline) -> Result<Vec<u8>> {
         return Err(Error::config("the module is plain WebAssembly without a component type")
             .hint("build it with the wasmill SDK or with wit-bindgen against wit/transform.wit"));
     }
-    let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
-    encode().map_err(|error| Error::config(format!("the module cannot be made into a component: {error:#}")))
+    let refused = |error: &dyn std::fmt::Display| {
+        Error::config(format!("the module cannot be made into a component: {error}"))
+            .hint("build it against the transform.wit of this version of wasmill")
+    };
+    Validator::new().validate_all(module).map_err(|error| refused(&error))?;
+    let encode = || ComponentEncoder::default().validate(true).module(&with_our_type(module)?)?.encode();
+    encode().map_err(|error: anyhow::Error| refused(&format!("{error:#}")))
+}
+
+/// The module with the component type of our world in place of those it came with.
+fn with_our_type(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut kept = CoreModule::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        if matches!(&payload, Payload::CustomSection(section) if section.name().starts_with(TYPE_SECTION)) {
+            continue;
+        }
+        if let Some((id, range)) = payload.as_section() {
+            kept.section(&RawSection { id, data: &module[range] });
+        }
+    }
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("transform.wit", CONTRACT)?;
+    let world = resolve.select_world(&[package], Some("transformer"))?;
+    let mut module = kept.finish();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(module)
 }
 
 /// The component's imports and exports by name; refuses imports that nobody here grants.
 fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
-    let decoded = wit_component::decode(component)
-        .map_err(|error| Error::config(format!("the component cannot be read: {error:#}")))?;
-    let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(Error::config("the file is a WIT package, not a component that can run"));
+    let (types, imports, exports) =
+        outer_names(component).map_err(|error| Error::config(format!("the component cannot be read: {error}")))?;
+    let granted = |name: &String| match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(id)) => {
+            GRANTED.iter().any(|granted| our_interface(name, granted).is_some()) || only_types(&types, id)
+        }
+        Some(ComponentEntityType::Type { created, .. }) => !matches!(created, ComponentAnyTypeId::Resource(_)),
+        _ => false,
     };
-    let world = &resolve.worlds[world];
-    let mut imports = Vec::new();
-    let mut foreign = Vec::new();
-    for (key, item) in &world.imports {
-        let name = resolve.name_world_key(key);
-        let granted = match (key, item) {
-            (WorldKey::Interface(id), _) => {
-                GRANTED.iter().any(|granted| our_interface(&name, granted).is_some()) || only_types(&resolve, *id)
+    let (imports, foreign): (Vec<_>, Vec<_>) = imports.into_iter().partition(granted);
+    if foreign.is_empty() { Ok((imports, exports)) } else { Err(foreign_imports(&foreign)) }
+}
+
+/// The names that the outermost component imports and exports, and their types.
+fn outer_names(component: &[u8]) -> anyhow::Result<(Types, Vec<String>, Vec<String>)> {
+    // All features: what this engine lacks is refused when it compiles, and said by it.
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
+    let mut types = None;
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload?;
+        match &payload {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section.clone() {
+                    imports.push(import?.name.name.to_owned());
+                }
             }
-            (_, WorldItem::Interface { id, .. }) => only_types(&resolve, *id),
-            (_, WorldItem::Type { .. }) => true,
-            (_, WorldItem::Function(_)) => false,
-        };
-        if granted { imports.push(name) } else { foreign.push(name) }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section.clone() {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        if let ValidPayload::End(outer) = validator.payload(&payload)? {
+            types = Some(outer);
+        }
     }
-    if !foreign.is_empty() {
-        return Err(foreign_imports(&foreign));
-    }
-    Ok((imports, world.exports.keys().map(|key| resolve.name_world_key(key)).collect()))
+    let types = types.ok_or_else(|| anyhow::anyhow!("it has no end"))?;
+    Ok((types, imports, exports))
 }
 
 /// Importing types alone grants nothing. A resource brings functions with it.
-fn only_types(resolve: &Resolve, id: InterfaceId) -> bool {
-    let interface = &resolve.interfaces[id];
-    let resource = |id| matches!(resolve.types[id].kind, TypeDefKind::Resource);
-    interface.functions.is_empty() && !interface.types.values().any(|id| resource(*id))
+fn only_types(types: &Types, id: ComponentInstanceTypeId) -> bool {
+    let plain = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Type { created, .. } if !matches!(created, ComponentAnyTypeId::Resource(_)));
+    types[id].exports.values().all(|item| plain(&item.ty))
 }
 
 /// The version in `name`, when it names `interface` of our package.
