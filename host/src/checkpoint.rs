@@ -198,6 +198,24 @@ pub struct Protocol {
     pub acknowledge_after_publish: bool,
     /// Publish every file, whatever was found of an earlier one.
     pub publish_every_file: bool,
+    /// Publish what the newest record left before fencing it: afterwards it is not the newest any more.
+    pub publish_before_fence: bool,
+    /// Mark after the last file is published, not before the first.
+    pub mark_after_publish: bool,
+    /// Sweep after the fence counts: before, the one who is swept may still commit what is swept.
+    pub sweep_after_fence: bool,
+    /// A record's number is one more than the last that its take-over created, never taken from a new listing.
+    pub count_own_records: bool,
+    /// Staged files are deleted only when no record can name them, never after an unknown outcome.
+    pub discard_only_lost: bool,
+    /// Where a range ends is what the source says: offsets have gaps, so it is not the start plus the messages.
+    pub next_from_source: bool,
+    /// What was put in already is not put in again when the source delivers it twice.
+    pub skip_redelivered: bool,
+    /// Only records that their successor names are folded: another is void.
+    pub fold_by_predecessor: bool,
+    /// Records are archived before they are deleted.
+    pub archive_before_delete: bool,
 }
 
 impl Default for Protocol {
@@ -219,6 +237,15 @@ impl Default for Protocol {
             commit_before_publish: true,
             acknowledge_after_publish: true,
             publish_every_file: true,
+            publish_before_fence: true,
+            mark_after_publish: true,
+            sweep_after_fence: true,
+            count_own_records: true,
+            discard_only_lost: true,
+            next_from_source: true,
+            skip_redelivered: true,
+            fold_by_predecessor: true,
+            archive_before_delete: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Chain, ChainError, ChainResult, TRIES};
 use crate::checkpoint::{Id, Record, newest, record_name, temporary_name};
-use crate::storage::StorageResult;
+use crate::storage::{StorageError, StorageErrorKind, StorageResult};
 
 /// Creates `record` and confirms that it counts. Returns the names in the chain's directory, listed after that.
 ///
@@ -69,9 +69,9 @@ async fn cancel(chain: &Chain, temporary: &str, record: &Record) -> ChainResult<
         let storage = &chain.checkpoints.storage;
         storage.delete(temporary).await?;
         if chain.until_answered(|| storage.stat(temporary)).await?.is_some() {
-            let message =
-                format!("cannot cancel the creation of record {}: {temporary} is still there", record.sequence);
-            return Err(ChainError::Lost(message));
+            // Whether the rename lands is open, so this is no `Lost`: that would delete files which the record names.
+            let unclear = StorageError::new(StorageErrorKind::Unknown, "delete", temporary);
+            return Err(unclear.because("it is still there after it was deleted").into());
         }
         if matches!(who_is_there(chain, record).await?, Holder::Us) {
             return Ok(());

@@ -136,7 +136,8 @@ impl Chain {
                     continue;
                 }
             }
-            if !self.is_marked(&names, &record) {
+            let unpublished = !self.is_marked(&names, &record);
+            if unpublished && self.protocol.publish_before_fence {
                 match self.publish(&record).await {
                     Err(ChainError::Lost(_)) => continue,
                     other => other?,
@@ -144,6 +145,9 @@ impl Chain {
             }
             let fence = self.fence(sequence + 1, Some(record.id), id, record.next, record.watermark_us);
             let taken = self.confirm_fence(fence).await?;
+            if unpublished && !self.protocol.publish_before_fence {
+                self.publish(&record).await?;
+            }
             return Ok(Taken::Over(Box::new(taken)));
         }
         Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
@@ -172,7 +176,6 @@ impl Chain {
     }
 
     async fn confirm_fence(self: &Arc<Self>, fence: Record) -> ChainResult<TakeOver> {
-        let names = create::create(self, &fence, self.protocol.list_after_fence).await?;
         let taken = TakeOver {
             chain: Arc::clone(self),
             id: fence.take_over,
@@ -182,6 +185,10 @@ impl Chain {
             newest: fence.id,
             watermark_us: fence.watermark_us,
         };
+        if !self.protocol.sweep_after_fence {
+            sweep::sweep(self, &taken, &[]).await;
+        }
+        let names = create::create(self, &fence, self.protocol.list_after_fence).await?;
         sweep::sweep(self, &taken, &names).await;
         prune::prune(self, &names).await;
         Ok(taken)
@@ -286,6 +293,9 @@ impl Chain {
 
     /// Publishes all files of a record that counts and is the newest, then marks it. Fine to do again.
     async fn publish(&self, record: &Record) -> ChainResult<()> {
+        if !self.protocol.mark_after_publish {
+            self.mark(record).await?;
+        }
         for (location, files) in [(&self.table, &record.files), (&self.dead_letters, &record.dead_letter_files)] {
             match publish_files(location.storage.as_ref(), self.runtime.as_ref(), self.protocol, files).await {
                 Ok(()) => {}
@@ -352,7 +362,11 @@ impl TakeOver {
     /// Commits a staged range, publishes its files and marks it. On success all of it is visible and durable, and
     /// `self.next` is where the next range starts.
     pub async fn commit(&mut self, range: StagedRange) -> ChainResult<()> {
-        let record = self.record_of(range);
+        let mut record = self.record_of(range);
+        if !self.chain.protocol.count_own_records {
+            let names = self.chain.list().await?;
+            record.sequence = newest(names.iter().map(String::as_str)).map_or(0, |newest| newest + 1);
+        }
         if !self.chain.protocol.commit_before_publish {
             self.chain.publish(&record).await?;
         }

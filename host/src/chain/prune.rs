@@ -32,7 +32,7 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     let mut records = BTreeMap::new();
     for &sequence in sequences[..sequences.len() - keep].iter().rev() {
         let Some(record) = read(chain, sequence).await? else { return Ok(()) };
-        if record.id != expected {
+        if record.id != expected && chain.protocol.fold_by_predecessor {
             break;
         }
         let predecessor = record.predecessor;
@@ -46,12 +46,16 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     let archived = archived_up_to(chain).await?;
     let fresh: Vec<&Record> =
         records.values().filter(|record| archived.is_none_or(|last| record.sequence > last)).collect();
-    if !fresh.is_empty() {
+    let before = chain.protocol.archive_before_delete;
+    if before && !fresh.is_empty() {
         archive(chain, &fresh).await?;
     }
     for record in records.values() {
         chain.checkpoints.storage.delete(&chain.path(&mark_name(record.sequence, record.id))).await?;
         chain.checkpoints.storage.delete(&chain.path(&record_name(record.sequence))).await?;
+    }
+    if !before && !fresh.is_empty() {
+        archive(chain, &fresh).await?;
     }
     Ok(())
 }

@@ -173,6 +173,7 @@ impl Lane {
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
         let mut committed = Committed { next: range.next, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
+        let discard_only_lost = self.context.staging.protocol.discard_only_lost;
         let closing = range.close()?;
         committed.rows = closing.rows();
         runtime.spawn(Box::pin(async move {
@@ -184,7 +185,8 @@ impl Lane {
                     committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
                     let outcome = take_over.commit(staged.clone()).await;
                     // A lost range can be named by no record that counts. After anything unclear it may be: hands off.
-                    if matches!(outcome, Err(ChainError::Lost(_))) {
+                    let lost = matches!(outcome, Err(ChainError::Lost(_)));
+                    if lost || (outcome.is_err() && !discard_only_lost) {
                         discard(&staged, &storages).await;
                     }
                     outcome

@@ -210,6 +210,10 @@ impl Worker {
         }
         self.end_range_when_due(lane);
         if lane.can_checkpoint() {
+            if !lane.context.staging.protocol.acknowledge_after_publish {
+                let early = Committed { next: lane.next, ..Committed::default() };
+                self.notify(Notice::Committed(lane.topic_partition.clone(), early));
+            }
             lane.checkpoint(self.runtime.as_ref(), self.completed.clone(), Arc::clone(&self.wake))?;
             self.count_open_files();
             busy = true;
@@ -219,8 +223,11 @@ impl Worker {
 
     fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
         // What was put in already is not put in again, should a source deliver it twice.
-        let Some(batch) = batch.starting_at(lane.next) else { return Ok(()) };
-        let (next, messages) = (batch.next, batch.messages.len() as u64);
+        let protocol = lane.context.staging.protocol;
+        let first = if protocol.skip_redelivered { lane.next } else { 0 };
+        let Some(batch) = batch.starting_at(first) else { return Ok(()) };
+        let messages = batch.messages.len() as u64;
+        let next = if protocol.next_from_source { batch.next } else { lane.next + messages as i64 };
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
         let range = lane.open(self.runtime.elapsed());
         let before = range.rows;
