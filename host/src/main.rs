@@ -1,5 +1,6 @@
 //! The `wasmill` command: parse, run, print the error chain, choose the exit code.
 
+mod allocator;
 mod cli;
 
 use std::io::{self, Write as _};

@@ -9,6 +9,7 @@ mod golden;
 mod hdfs;
 mod kafka;
 mod main_job;
+mod memory;
 mod readme;
 mod servers;
 mod simulation;

@@ -96,10 +96,11 @@ fn the_chain_knows_nothing_of_parquet_and_the_sink_nothing_of_kafka() {
 
 #[test]
 fn unsafe_code_stands_where_it_is_allowed() {
-    let allowed = ["host/src/source/kafka_ffi.rs", "host/src/transform/cached_code.rs"];
+    let allowed = ["host/src/allocator.rs", "host/src/source/kafka_ffi.rs", "host/src/transform/cached_code.rs"];
     for (path, text) in sources("host/src") {
-        let word = "unsafe ";
-        assert!(!code(&text).any(|line| line.contains(word)) || allowed.contains(&path.as_str()), "{path}: {word}");
+        let words = ["unsafe ", "unsafe("];
+        let is_unsafe = |line: &str| words.iter().any(|word| line.contains(word));
+        assert!(!code(&text).any(is_unsafe) || allowed.contains(&path.as_str()), "{path} has unsafe code");
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod account;
 pub mod lane;
 pub mod membership;
+mod open_files;
 pub mod places;
 pub mod stages;
 pub mod worker;
@@ -47,9 +48,6 @@ use crate::transform::{TransformChain, TransformEngine};
 
 /// How long a thread sleeps when there is nothing to do and nobody wakes it.
 const NAP: Duration = Duration::from_millis(20);
-
-/// Open files of one process; beyond it the oldest range ends early.
-const OPEN_FILES: usize = 500;
 
 /// What `wasmill run` was asked for beyond the pipeline file.
 pub struct RunOptions {
@@ -132,6 +130,7 @@ impl Parts {
             deployment: deployment(&chain),
             options: options(Arc::clone(partitioner.file_schema()))?,
             dead_letter_options: options(dead_letter::schema())?,
+            max_open_hive_partitions: config.table.max_open_hive_partitions,
         };
         Ok(Self { chain, partitioner, places, runtime })
     }
@@ -140,8 +139,17 @@ impl Parts {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
+        let limits = WorkerLimits {
+            interval: config.checkpoint.interval,
+            target_file_size: config.checkpoint.target_file_size,
+            open_files: (open_files::allowed() / config.limits.workers.max(1)).max(1),
+            // More than half of the budget is encoders' when room is made, so one worker at least holds twice this.
+            memory_share: config.limits.memory_budget / config.limits.workers.max(1) / 4,
+            batch_rows: config.limits.batch_rows,
+        };
         for number in 0..config.limits.workers {
-            threads.push(self.spawn_worker(config, number, notices.clone(), Arc::clone(&over), options)?);
+            let over = Arc::clone(&over);
+            threads.push(self.spawn_worker(config, limits.clone(), number, notices.clone(), over, options)?);
         }
         drop(notices);
         let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
@@ -160,6 +168,7 @@ impl Parts {
     fn spawn_worker(
         &self,
         config: &Config,
+        limits: WorkerLimits,
         number: usize,
         notices: std::sync::mpsc::Sender<worker::Notice>,
         over: Arc<AtomicBool>,
@@ -168,12 +177,6 @@ impl Parts {
         let (commands, obeyed) = channel();
         let decoder = JsonDecoder::new(&config.schema);
         let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), 0)?;
-        let limits = WorkerLimits {
-            interval: config.checkpoint.interval,
-            target_file_size: config.checkpoint.target_file_size,
-            open_files: (OPEN_FILES / config.limits.workers.max(1)).max(1),
-            batch_rows: config.limits.batch_rows,
-        };
         let (runtime, memory) = (Arc::clone(&self.runtime), Arc::clone(&self.places.memory));
         let progress = Arc::clone(&options.progress);
         // A thread can be woken only once it exists, so it is told afterwards how.

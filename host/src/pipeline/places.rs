@@ -36,6 +36,8 @@ pub struct Places {
     pub options: PartFileOptions,
     /// How the dead letters' files are encoded.
     pub dead_letter_options: PartFileOptions,
+    /// Hive partitions of the table that one range may have open; rows for more become dead letters.
+    pub max_open_hive_partitions: usize,
 }
 
 impl Places {
@@ -63,6 +65,7 @@ impl Places {
             deployment: self.deployment.clone(),
             options: self.options.clone(),
             dead_letter_options: self.dead_letter_options.clone(),
+            max_open_hive_partitions: self.max_open_hive_partitions,
             table: self.table.path.clone(),
             staging: self.staging(take_over, &self.table),
             dead_letters: self.dead_letters.path.clone(),

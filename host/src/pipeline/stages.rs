@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::decode::json::JsonDecoder;
 use crate::error::Result;
+use crate::reason;
 use crate::sink::dead_letter::{DeadLetter, Stage};
 use crate::sink::hive::HivePartitioner;
 use crate::sink::range::OpenRange;
@@ -79,7 +80,20 @@ impl Stages {
             });
         }
         for piece in &split.pieces {
-            range.write(piece)?;
+            if range.has_room_for(&piece.hive_partition) {
+                range.write(piece)?;
+                continue;
+            }
+            aside.extend(piece.origin.iter().map(|row| SetAside {
+                message: output.messages[row as usize],
+                stage: Stage::Table,
+                transform: None,
+                reason: reason::TOO_MANY_HIVE_PARTITIONS.to_owned(),
+                detail: format!(
+                    "{} would be one more open hive partition than max_open_hive_partitions allows",
+                    piece.hive_partition
+                ),
+            }));
         }
         aside.into_iter().try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
     }

@@ -25,8 +25,10 @@ pub struct WorkerLimits {
     pub interval: Duration,
     /// A range ends when one of its files reaches this size, in bytes.
     pub target_file_size: u64,
-    /// The oldest range ends when the process has more files open.
+    /// The oldest range ends when the worker has more files open.
     pub open_files: usize,
+    /// Who holds fewer bytes than this leaves it to the other workers to make room.
+    pub memory_share: usize,
     /// Messages of one batch.
     pub batch_rows: usize,
 }
@@ -265,15 +267,18 @@ impl Worker {
         {
             oldest.end_range();
         }
-        if !self.memory.is_over() {
+        // What waits for storage is not freed by handing it more: then reading stops instead.
+        if !self.memory.is_over() || self.memory.is_storage_behind() {
             return;
         }
         let held = |lane: &Lane| lane.range.as_ref().map_or(0, |range| range.memory_bytes());
+        if self.lanes.iter().map(held).sum::<usize>() < self.limits.memory_share {
+            return;
+        }
         let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else { return };
         let Some(range) = &mut largest.range else { return };
         let before = range.memory_bytes();
-        let mean = before / range.open_files().max(1);
-        if let Err(error) = range.flush(mean) {
+        if let Err(error) = range.flush_largest() {
             tracing::warn!(%error, "ending row groups early failed");
         }
         if range.memory_bytes() > before - before / 4 {

@@ -5,8 +5,8 @@
 //!
 //! Many files are open at once (one per topic partition and hive partition), most of them with few rows. So a file holds its
 //! first rows as they are, and makes an encoder only when they are many: an encoder has a compressor's context per column,
-//! which costs more than a thousand rows do. [`PartFile::memory_bytes`] counts those contexts, which the Parquet library
-//! does not.
+//! which costs more than thousands of rows do. [`PartFile::memory_bytes`] counts those contexts, which the Parquet library
+//! does not. Rows that come two by two are held in Arrow's row format: an array costs some 500 bytes by itself.
 //!
 //! What readers get: no partition columns (the caller's schema has none), timestamps in microseconds UTC, statistics and page
 //! index, dictionaries on text only (a dictionary per number column is what makes open files expensive).
@@ -16,8 +16,9 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, Rows, SortField};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -35,20 +36,20 @@ const ROW_GROUP_BYTES: u64 = 32 << 20;
 /// Rows of a data page. Pages are held uncompressed until they are full.
 const PAGE_ROWS: usize = 20_000;
 
-/// An encoder is made when a file holds this many rows.
+/// An encoder is made when the rows of a file hold more than its compressors would, but not for fewer rows than this.
 const ENCODE_ROWS: usize = 4_096;
 
-/// Batches of fewer rows are put together as they come: each array of a batch costs some 500 bytes by itself.
-const SMALL_ROWS: usize = 256;
+/// Batches of fewer rows are put together as they come.
+const SMALL_ROWS: usize = 128;
 
-/// How many small batches are held before they are put together.
-const SMALL_BATCHES: usize = 16;
+/// What a column of an open row group holds beyond what the Parquet library counts: with zstd, the compressor's context
+/// and that of a decompressor which the library makes beside it (measured on the heap).
+const ZSTD_COLUMN_BYTES: usize = 105 << 10;
 
-/// What a column of an open row group holds beyond what the Parquet library counts: with zstd, mostly the compressor's
-/// context (measured on resident memory).
-const ZSTD_CONTEXT_BYTES: usize = 24 << 10;
+/// The same with Snappy: its hash table.
+const SNAPPY_COLUMN_BYTES: usize = 36 << 10;
 
-/// The same without zstd.
+/// The same without compression.
 const COLUMN_BYTES: usize = 2 << 10;
 
 /// How files of one schema are written.
@@ -69,9 +70,9 @@ impl PartFileOptions {
             Compression::Zstd => {
                 let level =
                     ZstdLevel::try_new(1).map_err(|error| Error::fatal("zstd has no level 1").because(error))?;
-                (basic::Compression::ZSTD(level), ZSTD_CONTEXT_BYTES)
+                (basic::Compression::ZSTD(level), ZSTD_COLUMN_BYTES)
             }
-            Compression::Snappy => (basic::Compression::SNAPPY, COLUMN_BYTES),
+            Compression::Snappy => (basic::Compression::SNAPPY, SNAPPY_COLUMN_BYTES),
             Compression::Uncompressed => (basic::Compression::UNCOMPRESSED, COLUMN_BYTES),
         };
         let row_group_bytes = usize::try_from(ROW_GROUP_BYTES.min(target_file_size.max(1))).unwrap_or(usize::MAX);
@@ -142,11 +143,10 @@ pub struct EncodedTail {
 pub struct PartFile {
     writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
-    /// Rows that wait for an encoder, the large batches first.
+    /// Rows that wait for an encoder.
     waiting: Vec<RecordBatch>,
-    /// Small batches, to be put together.
-    small: Vec<RecordBatch>,
-    small_bytes: usize,
+    /// The rows of small batches, which came after those.
+    small: Option<SmallBatches>,
     waiting_rows: usize,
     waiting_bytes: usize,
     rows: u64,
@@ -167,8 +167,7 @@ impl PartFile {
             writer,
             schema,
             waiting: Vec::new(),
-            small: Vec::new(),
-            small_bytes: 0,
+            small: None,
             waiting_rows: 0,
             waiting_bytes: 0,
             rows: 0,
@@ -190,36 +189,34 @@ impl PartFile {
             return self.writer.write(batch).map_err(failed);
         }
         self.waiting_rows += batch.num_rows();
-        let bytes = held_bytes(batch);
-        self.waiting_bytes += bytes;
         if batch.num_rows() >= SMALL_ROWS {
-            self.join_small()?;
+            self.end_small()?;
+            self.waiting_bytes += held_bytes(batch);
             self.waiting.push(batch.clone());
         } else {
-            self.small.push(batch.clone());
-            self.small_bytes += bytes;
-            if self.small.len() >= SMALL_BATCHES {
-                self.join_small()?;
-            }
+            let small = match &mut self.small {
+                Some(small) => small,
+                none => none.insert(SmallBatches::new(&self.schema)?),
+            };
+            self.waiting_bytes += small.append(batch)?;
         }
-        if self.waiting_rows >= ENCODE_ROWS { self.encode_waiting() } else { Ok(()) }
+        let is_encoder_cheaper = self.waiting_rows >= ENCODE_ROWS && self.waiting_bytes >= self.encoder_bytes;
+        if is_encoder_cheaper { self.encode_waiting() } else { Ok(()) }
     }
 
-    /// Puts the small batches together, in order.
-    fn join_small(&mut self) -> Result<()> {
-        if !self.small.is_empty() {
-            let joined = concat_batches(&self.schema, &self.small)
-                .map_err(|error| Error::fatal("cannot put batches together").because(error))?;
+    /// Makes one batch of the small ones.
+    fn end_small(&mut self) -> Result<()> {
+        if let Some(small) = self.small.take() {
+            self.waiting_bytes -= small.bytes;
+            let joined = small.joined(&self.schema)?;
             self.waiting_bytes += held_bytes(&joined);
-            self.waiting_bytes -= mem::take(&mut self.small_bytes);
-            self.small.clear();
             self.waiting.push(joined);
         }
         Ok(())
     }
 
     fn encode_waiting(&mut self) -> Result<()> {
-        self.join_small()?;
+        self.end_small()?;
         for batch in mem::take(&mut self.waiting) {
             self.writer.write(&batch).map_err(failed)?;
         }
@@ -278,6 +275,40 @@ impl PartFile {
         }
         Ok(EncodedTail { bytes, rows: self.rows, length })
     }
+}
+
+/// Rows that came a few at a time, in Arrow's row format.
+struct SmallBatches {
+    converter: RowConverter,
+    rows: Rows,
+    bytes: usize,
+}
+
+impl SmallBatches {
+    fn new(schema: &Schema) -> Result<Self> {
+        let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(not_joined)?;
+        let rows = converter.empty_rows(0, 0);
+        Ok(Self { converter, rows, bytes: 0 })
+    }
+
+    /// Appends the rows of a batch; how many bytes more are held now.
+    fn append(&mut self, batch: &RecordBatch) -> Result<usize> {
+        self.converter.append(&mut self.rows, batch.columns()).map_err(not_joined)?;
+        let before = self.bytes;
+        self.bytes = self.rows.size() + self.converter.size();
+        Ok(self.bytes - before)
+    }
+
+    /// All rows, in order.
+    fn joined(self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let columns = self.converter.convert_rows(&self.rows).map_err(not_joined)?;
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(not_joined)
+    }
+}
+
+fn not_joined(error: ArrowError) -> Error {
+    Error::fatal("cannot put batches together").because(error)
 }
 
 /// Bytes that a batch keeps in memory, arrays' own structures included. Of a slice, its own part.

@@ -1,6 +1,7 @@
 //! What is written is what is read back, however it was cut, and the bytes come out in order.
 
 use arrow::array::{AsArray, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
@@ -110,16 +111,16 @@ fn flushed_rows_are_final_and_free_their_memory() {
     assert_eq!(file.memory_bytes(), 0);
     file.write(&batch(0, 10)).unwrap();
     let waiting = file.memory_bytes();
-    assert!(waiting > 0 && waiting < 4 * ZSTD_CONTEXT_BYTES, "{waiting}");
-    file.write(&batch(10, 5_000)).unwrap();
-    assert!(file.memory_bytes() > 4 * ZSTD_CONTEXT_BYTES);
+    assert!(waiting > 0 && waiting < 4 * ZSTD_COLUMN_BYTES, "{waiting}");
+    file.write(&batch(10, 40_000)).unwrap();
+    assert!(file.memory_bytes() > 4 * ZSTD_COLUMN_BYTES);
     file.flush_row_group().unwrap();
     let bytes = file.take_encoded().unwrap().unwrap();
     assert_eq!((file.memory_bytes(), file.size_bytes()), (0, bytes.len() as u64));
     assert!(file.take_encoded().unwrap().is_none());
     let tail = file.finish(&[]).unwrap();
     assert_eq!(tail.length, (bytes.len() + tail.bytes.len()) as u64);
-    assert_eq!(read([bytes, tail.bytes].concat()).0, batch(0, 5_010));
+    assert_eq!(read([bytes, tail.bytes].concat()).0, batch(0, 40_010));
 }
 
 #[test]

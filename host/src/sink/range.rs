@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures::future::try_join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::dead_letter::{self, DeadLetter};
 use super::hive::Piece;
 use super::part_file::{PartFile, PartFileOptions};
-use super::stage::{Memory, StagedFile, Staging, Upload};
+use super::stage::{Memory, Queued, StagedFile, Staging, Upload, stage_whole};
 use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, StagedRange, target_name};
 use crate::error::Result;
 use crate::report::DeadLetterCause;
@@ -22,6 +22,10 @@ use crate::storage::{Storage, StorageResult};
 
 /// Dead letters that are collected before they are encoded.
 const DEAD_LETTERS_AT_ONCE: usize = 256;
+
+/// Files of a range that are closed at a time: a range of a thousand hive partitions must not ask storage for a thousand
+/// files at once.
+const CLOSED_AT_ONCE: usize = 64;
 
 /// What all ranges of one take-over share.
 pub struct RangeContext {
@@ -37,6 +41,8 @@ pub struct RangeContext {
     pub options: PartFileOptions,
     /// How the dead letters' files are encoded.
     pub dead_letter_options: PartFileOptions,
+    /// Hive partitions of the table that one range may have open.
+    pub max_open_hive_partitions: usize,
     /// The table's directory.
     pub table: String,
     /// Where the table's files are staged.
@@ -49,7 +55,8 @@ pub struct RangeContext {
 
 struct OpenFile {
     part: PartFile,
-    upload: Upload,
+    /// Started with the first bytes that leave the encoder: most small files have none before their end.
+    upload: Option<Upload>,
     memory: usize,
     rows: u64,
     min_event_time_us: Option<i64>,
@@ -93,16 +100,21 @@ impl OpenRange {
         }
     }
 
+    /// Whether rows of this hive partition can be written: its file is open, or one more may be opened.
+    pub fn has_room_for(&self, hive_partition: &str) -> bool {
+        self.files.len() < self.context.max_open_hive_partitions || self.files.contains_key(hive_partition)
+    }
+
     /// Appends rows of one hive partition.
     pub fn write(&mut self, piece: &Piece) -> Result<()> {
         let file = match self.files.get_mut(&piece.hive_partition) {
             Some(file) => file,
             None => {
-                let file = OpenFile::new(&self.context.options, &self.context.staging)?;
+                let file = OpenFile::new(&self.context.options)?;
                 self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
             }
         };
-        file.write(&piece.rows, &self.memory)?;
+        file.write(&piece.rows, &self.context.staging)?;
         file.min_event_time_us =
             Some(file.min_event_time_us.map_or(piece.min_event_time_us, |min| min.min(piece.min_event_time_us)));
         file.max_event_time_us = file.max_event_time_us.max(Some(piece.max_event_time_us));
@@ -132,11 +144,11 @@ impl OpenRange {
             let file = match self.dead_letter_files.get_mut(&day) {
                 Some(file) => file,
                 None => {
-                    let file = OpenFile::new(&self.context.dead_letter_options, &self.context.dead_letter_staging)?;
+                    let file = OpenFile::new(&self.context.dead_letter_options)?;
                     self.dead_letter_files.entry(day).or_insert(file)
                 }
             };
-            file.write(&dead_letter::to_batch(&dead_letters)?, &self.memory)?;
+            file.write(&dead_letter::to_batch(&dead_letters)?, &self.context.dead_letter_staging)?;
             self.largest_file = self.largest_file.max(file.part.size_bytes());
         }
         Ok(())
@@ -161,11 +173,21 @@ impl OpenRange {
         self.files.values().chain(self.dead_letter_files.values())
     }
 
-    /// Ends the row group of every file that holds at least `least` bytes, which frees what they hold.
-    pub fn flush(&mut self, least: usize) -> Result<()> {
-        for file in self.files.values_mut().chain(self.dead_letter_files.values_mut()) {
-            if file.memory >= least {
-                file.flush(&self.memory)?;
+    /// Ends the row groups of the files that hold most, half of the range's memory together, which frees it.
+    pub fn flush_largest(&mut self) -> Result<()> {
+        let mut held: Vec<usize> = self.all_files().map(|file| file.memory).collect();
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        let (half, mut sum) = (held.iter().sum::<usize>() / 2, 0);
+        let least = held.into_iter().find(|bytes| {
+            sum += bytes;
+            sum >= half
+        });
+        let (context, least) = (&self.context, least.unwrap_or(0).max(1));
+        for (files, staging) in
+            [(&mut self.files, &context.staging), (&mut self.dead_letter_files, &context.dead_letter_staging)]
+        {
+            for file in files.values_mut().filter(|file| file.memory >= least) {
+                file.flush(staging)?;
             }
         }
         Ok(())
@@ -178,8 +200,12 @@ impl OpenRange {
         let dead_letter_files = std::mem::take(&mut self.dead_letter_files);
         let max_event_time_us = files.values().filter_map(|file| file.max_event_time_us).max();
         Ok(ClosingRange {
-            files: self.close_files(files, &self.context.table)?,
-            dead_letter_files: self.close_files(dead_letter_files, &self.context.dead_letters)?,
+            files: self.close_files(files, &self.context.table, &self.context.staging)?,
+            dead_letter_files: self.close_files(
+                dead_letter_files,
+                &self.context.dead_letters,
+                &self.context.dead_letter_staging,
+            )?,
             start: self.start,
             next: self.next,
             rows: self.rows,
@@ -190,7 +216,12 @@ impl OpenRange {
         })
     }
 
-    fn close_files(&self, files: HashMap<Arc<str>, OpenFile>, table: &str) -> Result<Vec<ClosingFile>> {
+    fn close_files(
+        &self,
+        files: HashMap<Arc<str>, OpenFile>,
+        table: &str,
+        staging: &Staging,
+    ) -> Result<Vec<ClosingFile>> {
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         let of = files.len();
@@ -203,9 +234,16 @@ impl OpenRange {
             };
             self.memory.encoder_changed(file.memory, 0);
             let tail = file.part.finish(&self.footer(number, of))?;
-            file.upload.send(tail.bytes);
+            let tail_bytes = Queued::new(tail.bytes, &self.memory);
+            let staging = match file.upload {
+                Some(upload) => {
+                    upload.send(tail_bytes);
+                    FileStaging::Uploading(upload)
+                }
+                None => FileStaging::Whole(staging.clone(), tail_bytes),
+            };
             let (min, max) = (file.min_event_time_us, file.max_event_time_us);
-            Ok(ClosingFile { upload: file.upload, target, rows: file.rows, bytes: tail.length, min, max })
+            Ok(ClosingFile { staging, target, rows: file.rows, bytes: tail.length, min, max })
         };
         files.into_iter().enumerate().map(close).collect()
     }
@@ -240,10 +278,10 @@ impl Drop for OpenRange {
 }
 
 impl OpenFile {
-    fn new(options: &PartFileOptions, staging: &Staging) -> Result<Self> {
+    fn new(options: &PartFileOptions) -> Result<Self> {
         Ok(Self {
             part: PartFile::new(options)?,
-            upload: Upload::start(staging),
+            upload: None,
             memory: 0,
             rows: 0,
             min_event_time_us: None,
@@ -251,20 +289,21 @@ impl OpenFile {
         })
     }
 
-    fn write(&mut self, rows: &RecordBatch, memory: &Memory) -> Result<()> {
+    fn write(&mut self, rows: &RecordBatch, staging: &Staging) -> Result<()> {
         self.part.write(rows)?;
         self.rows += rows.num_rows() as u64;
-        self.ship(memory)
+        self.ship(staging)
     }
 
-    fn flush(&mut self, memory: &Memory) -> Result<()> {
+    fn flush(&mut self, staging: &Staging) -> Result<()> {
         self.part.flush_row_group()?;
-        self.ship(memory)
+        self.ship(staging)
     }
 
-    fn ship(&mut self, memory: &Memory) -> Result<()> {
+    fn ship(&mut self, staging: &Staging) -> Result<()> {
+        let memory = &staging.memory;
         if let Some(bytes) = self.part.take_encoded()? {
-            self.upload.send(bytes);
+            self.upload.get_or_insert_with(|| Upload::start(staging)).send(Queued::new(bytes, memory));
         }
         let now = self.part.memory_bytes();
         memory.encoder_changed(self.memory, now);
@@ -273,8 +312,16 @@ impl OpenFile {
     }
 }
 
+/// How a file that ended gets to storage.
+enum FileStaging {
+    /// Parts of it are there already.
+    Uploading(Upload),
+    /// All of it is still here.
+    Whole(Staging, Queued),
+}
+
 struct ClosingFile {
-    upload: Upload,
+    staging: FileStaging,
     target: String,
     rows: u64,
     bytes: u64,
@@ -284,7 +331,10 @@ struct ClosingFile {
 
 impl ClosingFile {
     async fn staged(self) -> StorageResult<FileRecord> {
-        let StagedFile { path, bytes } = self.upload.finish().await?;
+        let StagedFile { path, bytes } = match self.staging {
+            FileStaging::Uploading(upload) => upload.finish().await?,
+            FileStaging::Whole(staging, bytes) => stage_whole(staging, bytes).await?,
+        };
         debug_assert_eq!(bytes, self.bytes);
         Ok(FileRecord {
             staged: path,
@@ -313,9 +363,8 @@ pub struct ClosingRange {
 impl ClosingRange {
     /// Waits until all files are staged.
     pub async fn staged(self) -> StorageResult<StagedRange> {
-        let files = try_join_all(self.files.into_iter().map(ClosingFile::staged));
-        let dead_letter_files = try_join_all(self.dead_letter_files.into_iter().map(ClosingFile::staged));
-        let (files, dead_letter_files) = futures::future::try_join(files, dead_letter_files).await?;
+        let (files, dead_letter_files) =
+            futures::future::try_join(all_staged(self.files), all_staged(self.dead_letter_files)).await?;
         Ok(StagedRange {
             start: self.start,
             next: self.next,
@@ -336,6 +385,10 @@ impl ClosingRange {
     pub fn storages(&self) -> (Arc<dyn Storage>, Arc<dyn Storage>) {
         (Arc::clone(&self.storage), Arc::clone(&self.dead_letter_storage))
     }
+}
+
+async fn all_staged(files: Vec<ClosingFile>) -> StorageResult<Vec<FileRecord>> {
+    stream::iter(files.into_iter().map(ClosingFile::staged)).buffered(CLOSED_AT_ONCE).try_collect().await
 }
 
 /// Deletes the staged files of a range that no record can name. Best effort: a sweep finds the rest.

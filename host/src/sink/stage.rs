@@ -81,16 +81,35 @@ pub struct Staging {
     pub memory: Arc<Memory>,
 }
 
+/// Encoded bytes that wait for storage. They count against the budget until they are written or dropped.
+pub struct Queued {
+    bytes: Bytes,
+    memory: Arc<Memory>,
+}
+
+impl Queued {
+    /// Counts `bytes` from now on.
+    pub fn new(bytes: Bytes, memory: &Arc<Memory>) -> Self {
+        memory.shipping.fetch_add(bytes.len(), Ordering::Relaxed);
+        Self { bytes, memory: Arc::clone(memory) }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.memory.shipping.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
 enum Part {
-    Bytes(Bytes),
+    Bytes(Queued),
     End,
 }
 
-/// A file on its way to storage. Dropping it abandons the file.
+/// A file that goes to storage while it is being filled. Dropping it abandons the file.
 pub struct Upload {
     parts: mpsc::UnboundedSender<Part>,
     staged: oneshot::Receiver<StorageResult<StagedFile>>,
-    memory: Arc<Memory>,
 }
 
 impl Upload {
@@ -103,17 +122,13 @@ impl Upload {
             // Nobody waits any more when the range was dropped meanwhile.
             let _ = answer.send(task.run().await);
         }));
-        Self { parts, staged, memory: Arc::clone(&staging.memory) }
+        Self { parts, staged }
     }
 
     /// Hands bytes over, to be written after all earlier ones.
-    pub fn send(&self, bytes: Bytes) {
-        self.memory.shipping.fetch_add(bytes.len(), Ordering::Relaxed);
-        let length = bytes.len();
-        if self.parts.unbounded_send(Part::Bytes(bytes)).is_err() {
-            // The task has failed already; `finish` says why.
-            self.memory.shipping.fetch_sub(length, Ordering::Relaxed);
-        }
+    pub fn send(&self, bytes: Queued) {
+        // Without a receiver the task has failed already; `finish` says why.
+        let _ = self.parts.unbounded_send(Part::Bytes(bytes));
     }
 
     /// Closes the file once all bytes are written.
@@ -137,17 +152,14 @@ impl Task {
             let (path, writer) = match &mut file {
                 Some(file) => (&file.0, &mut file.1),
                 none => {
-                    let file = none.insert(self.create().await?);
+                    let file = none.insert(create(&self.staging).await?);
                     (&file.0, &mut file.1)
                 }
             };
             match part {
-                Part::Bytes(bytes) => {
-                    let length = bytes.len();
-                    let result = writer.write(bytes).await;
-                    self.staging.memory.shipping.fetch_sub(length, Ordering::Relaxed);
-                    result?;
-                    written += length as u64;
+                Part::Bytes(queued) => {
+                    writer.write(queued.bytes.clone()).await?;
+                    written += queued.bytes.len() as u64;
                 }
                 Part::End => {
                     writer.close().await?;
@@ -162,37 +174,33 @@ impl Task {
         }
         Err(StorageError::new(StorageErrorKind::Unknown, "stage", &self.staging.directory))
     }
-
-    /// Creates the file. A name whose create was not a clean success is abandoned: the create may land late and would
-    /// then empty a file that was written under the same name meanwhile.
-    async fn create(&self) -> StorageResult<(String, Box<dyn FileWriter>)> {
-        let name = || format!("{}/{}.staged", self.staging.directory, Id(self.staging.runtime.random()));
-        let mut path = name();
-        let mut tries = 0;
-        loop {
-            match self.staging.storage.create(&path).await {
-                Ok(writer) => return Ok((path, writer)),
-                Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
-                    self.staging.runtime.sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
-                    tries += 1;
-                    if self.staging.protocol.abandon_unclear_creates {
-                        path = name();
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
-impl Drop for Task {
-    /// Bytes that nobody will write any more do not count.
-    fn drop(&mut self) {
-        self.parts.close();
-        while let Ok(part) = self.parts.try_recv() {
-            if let Part::Bytes(bytes) = part {
-                self.staging.memory.shipping.fetch_sub(bytes.len(), Ordering::Relaxed);
+/// Stages a file whose bytes are all there.
+pub async fn stage_whole(staging: Staging, queued: Queued) -> StorageResult<StagedFile> {
+    let (path, mut writer) = create(&staging).await?;
+    writer.write(queued.bytes.clone()).await?;
+    writer.close().await?;
+    Ok(StagedFile { path, bytes: queued.bytes.len() as u64 })
+}
+
+/// Creates a staged file. A name whose create was not a clean success is abandoned: the create may land late and would
+/// then empty a file that was written under the same name meanwhile.
+async fn create(staging: &Staging) -> StorageResult<(String, Box<dyn FileWriter>)> {
+    let name = || format!("{}/{}.staged", staging.directory, Id(staging.runtime.random()));
+    let mut path = name();
+    let mut tries = 0;
+    loop {
+        match staging.storage.create(&path).await {
+            Ok(writer) => return Ok((path, writer)),
+            Err(error) if error.kind == StorageErrorKind::Unknown && tries < TRIES => {
+                staging.runtime.sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
+                tries += 1;
+                if staging.protocol.abandon_unclear_creates {
+                    path = name();
+                }
             }
+            Err(error) => return Err(error),
         }
     }
 }

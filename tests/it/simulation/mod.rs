@@ -96,6 +96,7 @@ impl Host {
             memory: Arc::clone(&memory),
             deployment: DeploymentRecord::default(),
             options: options(Arc::clone(recipe.partitioner.file_schema())),
+            max_open_hive_partitions: 1_000,
             dead_letter_options: options(dead_letter::schema()),
         };
         let decoder = JsonDecoder::new(&recipe.schema);
@@ -104,6 +105,7 @@ impl Host {
             interval: Duration::from_millis(300),
             target_file_size: 1 << 20,
             open_files: 6,
+            memory_share: 0,
             batch_rows: 4,
         };
         let (commands, obeyed) = channel();
