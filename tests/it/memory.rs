@@ -1,4 +1,4 @@
-//! One budget for all open files, held against resident memory.
+//! Many open hive partitions: one budget for all their files, held against resident memory, and a limit of their number.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +19,7 @@ const HOUR_MS: usize = 3_600_000;
 const TEXTS: [&str; 9] = ["song", "artist", "city", "state", "userAgent", "lastName", "firstName", "zip", "auth"];
 const NUMBERS: [&str; 9] = ["userId", "sessionId", "itemInSession", "duration", "lon", "lat", "a", "b", "registration"];
 
-fn pipeline(directory: &Path, name: &str) -> String {
+fn pipeline(directory: &Path, name: &str, max_open: usize) -> String {
     let mut schema = "ts = \"long!\"\n".to_owned();
     for text in TEXTS {
         let _ = writeln!(schema, "{text} = \"string\"");
@@ -34,7 +34,7 @@ fn pipeline(directory: &Path, name: &str) -> String {
          [source.file]\npath = {events:?}\n\
          [schema]\n{schema}\
          [table]\nlocation = \"{base}/table\"\nevent_time = {{ column = \"ts\", unit = \"ms\" }}\n\
-         partition_by = [\"year\", \"month\", \"day\", \"hour\"]\ncompression = \"zstd\"\n\
+         partition_by = [\"year\", \"month\", \"day\", \"hour\"]\ncompression = \"zstd\"\nmax_open_hive_partitions = {max_open}\n\
          [dead_letters]\nlocation = \"{base}/dead_letters\"\n\
          [checkpoint]\nlocation = \"{base}/checkpoints\"\ninterval = \"10m\"\n\
          [limits]\nmemory_budget = \"{}MiB\"\n",
@@ -61,10 +61,10 @@ fn write_events(path: &Path, events: usize) {
 }
 
 /// The summary of a run over so many events.
-fn summary(directory: &Path, name: &str, events: usize) -> Value {
+fn summary(directory: &Path, name: &str, events: usize, max_open: usize) -> Value {
     write_events(&directory.join(name).with_extension("jsonl"), events);
     let file = directory.join(name).with_extension("toml");
-    fs::write(&file, pipeline(directory, name)).expect("the pipeline file can be written");
+    fs::write(&file, pipeline(directory, name, max_open)).expect("the pipeline file can be written");
     let output = run(&["run", &file.to_string_lossy(), "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_str(&stdout(&output)).expect("a summary in JSON")
@@ -73,12 +73,22 @@ fn summary(directory: &Path, name: &str, events: usize) -> Value {
 #[test]
 fn five_hundred_open_hive_partitions_stay_within_the_budget() {
     let directory = tempfile::tempdir().expect("a directory");
-    let small = summary(directory.path(), "small", 1_000);
-    let large = summary(directory.path(), "large", 500_000);
+    let small = summary(directory.path(), "small", 1_000, HIVE_PARTITIONS);
+    let large = summary(directory.path(), "large", 500_000, HIVE_PARTITIONS);
     assert_eq!(large["written"], 500_000, "{large}");
     assert_eq!(large["files"], HIVE_PARTITIONS, "each hive partition was open until the end: {large}");
     let peak = |summary: &Value| summary["peak_memory_bytes"].as_u64().expect("a peak");
     let (base, peak) = (peak(&small), peak(&large));
     println!("peak of a small run {} MB, with {HIVE_PARTITIONS} hive partitions {} MB", base >> 20, peak >> 20);
     assert!(peak <= base + BUDGET_BYTES + SLACK_BYTES, "{base} bytes for 1,000 events, {peak} for 500,000");
+}
+
+#[test]
+fn rows_for_more_hive_partitions_than_may_be_open_become_dead_letters() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Two events in each of 500 hours, and three hours may be open.
+    let summary = summary(directory.path(), "few", 1_000, 3);
+    assert_eq!((&summary["written"], &summary["files"]), (&6.into(), &3.into()), "{summary}");
+    assert_eq!(summary["dead_letters"][0]["reason"], "too-many-hive-partitions", "{summary}");
+    assert_eq!(summary["dead_letters"][0]["count"], 994, "{summary}");
 }
