@@ -14,8 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::TopicPartition;
 
-/// The format that this program writes. It reads this one and its predecessor (there is none yet).
-pub const FORMAT: u32 = 1;
+/// The newest format that this program knows. It reads this one and its predecessor, and writes each record in the lowest
+/// format that can express it ([`Record::lowest_format`]), so that hosts of two versions can share a group.
+///
+/// | format | what it added |
+/// |---|---|
+/// | 1 | ranges and fences |
+/// | 2 | [`RecordKind`]s other than messages, and [`Note`]s |
+pub const FORMAT: u32 = 2;
 
 /// A random identifier, written as 32 hexadecimal digits. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +85,45 @@ pub struct Record {
     pub watermark_us: Option<i64>,
     /// When it was written, in milliseconds since 1970. For people only: no rule reads it.
     pub written_at_ms: i64,
+    /// What `start..next` stands for.
+    #[serde(default, skip_serializing_if = "RecordKind::is_messages")]
+    pub kind: RecordKind,
+    /// Who wanted it so, where that was an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// What the range of a record stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordKind {
+    /// Messages `start..next` are in the record's files or were filtered; a fence where `start == next`.
+    #[default]
+    Messages,
+    /// Messages `start..next` had expired in the source before they were read: lost, and recorded as such.
+    Gap,
+    /// An operator moved the position from `start` to `next`, forwards (rows left out) or backwards (rows read again).
+    Moved,
+    /// An operator accepts that published files are gone; `start == next`, the paths stand in the note.
+    Accepted,
+}
+
+impl RecordKind {
+    fn is_messages(&self) -> bool {
+        *self == Self::Messages
+    }
+}
+
+/// What an operator said when a record was written on their behalf.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// User and machine.
+    pub who: String,
+    /// In their words.
+    pub why: String,
+    /// Published files that may be missing from now on: absolute paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
 }
 
 /// What became of the messages of a range. `messages = filtered + rejected + those that led to the written rows`.
@@ -347,7 +392,7 @@ pub enum BadRecord {
     #[error("it is not a readable record ({0})")]
     Unreadable(String),
     /// Written by a later program.
-    #[error("it has format {0}, and this program reads format {FORMAT}")]
+    #[error("it has format {0}, and this program reads formats {} to {FORMAT}", FORMAT - 1)]
     UnknownFormat(u64),
     /// Its content contradicts its name or itself.
     #[error("it contradicts itself: {0}")]
@@ -370,7 +415,7 @@ impl Record {
         }
         let unreadable = |error: serde_json::Error| BadRecord::Unreadable(error.to_string());
         let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if format != u64::from(FORMAT) {
+        if !(u64::from(FORMAT - 1)..=u64::from(FORMAT)).contains(&format) {
             return Err(BadRecord::UnknownFormat(format));
         }
         let record: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -385,12 +430,16 @@ impl Record {
         if (sequence == 0) != self.predecessor.is_none() {
             return Err("only record 0 has no predecessor".to_owned());
         }
-        if self.next < self.start {
+        if self.next < self.start && self.kind != RecordKind::Moved {
             return Err(format!("its range {}..{} ends before it starts", self.start, self.next));
         }
+        if self.format < self.lowest_format() {
+            return Err(format!("format {} cannot express a record of kind {:?}", self.format, self.kind));
+        }
         let files = || self.files.iter().chain(&self.dead_letter_files);
-        if self.is_fence() && files().next().is_some() {
-            return Err("a fence has no files".to_owned());
+        let may_have_files = self.kind.is_messages() && !self.is_fence();
+        if !may_have_files && files().next().is_some() {
+            return Err("only a range of messages has files".to_owned());
         }
         let (written, dead) = (total_rows(&self.files), total_rows(&self.dead_letter_files));
         if written != self.rows.written || dead != self.rows.dead_lettered {
@@ -404,7 +453,12 @@ impl Record {
 
     /// Whether it is a fence: an empty range.
     pub fn is_fence(&self) -> bool {
-        self.start == self.next
+        self.kind.is_messages() && self.start == self.next
+    }
+
+    /// The lowest format that can express the record.
+    pub fn lowest_format(&self) -> u32 {
+        if self.kind.is_messages() && self.note.is_none() { 1 } else { 2 }
     }
 }
 

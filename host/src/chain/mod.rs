@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, FORMAT, Id, Protocol, Record, Retention, RowCounts, StagedRange, mark_name,
+    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange, mark_name,
     newest, parse_name, record_name, staging_name, topic_partition_directory,
 };
 use crate::error::Error;
@@ -155,7 +155,7 @@ impl Chain {
 
     fn fence(&self, sequence: u64, predecessor: Option<Id>, take_over: Id, at: i64, watermark: Option<i64>) -> Record {
         Record {
-            format: FORMAT,
+            format: 1,
             sequence,
             id: Id(self.runtime.random()),
             predecessor,
@@ -172,6 +172,8 @@ impl Chain {
             deployment: DeploymentRecord::default(),
             watermark_us: watermark,
             written_at_ms: self.runtime.now_ms(),
+            kind: RecordKind::Messages,
+            note: None,
         }
     }
 
@@ -370,6 +372,20 @@ impl TakeOver {
         if !self.chain.protocol.commit_before_publish {
             self.chain.publish(&record).await?;
         }
+        self.create(record).await
+    }
+
+    /// Commits a record without files: a gap in the source, or what an operator decided. On success `self.next` is `next`.
+    pub async fn note(&mut self, kind: RecordKind, next: i64, note: Option<Note>) -> ChainResult<()> {
+        let start = self.next;
+        let fence =
+            self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, self.watermark_us);
+        let mut record = Record { kind, next, note, ..fence };
+        record.format = record.lowest_format();
+        self.create(record).await
+    }
+
+    async fn create(&mut self, record: Record) -> ChainResult<()> {
         let names = create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
         self.sequence = record.sequence;
         self.newest = record.id;
