@@ -267,15 +267,29 @@ impl Chain {
             return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
         }
         if record.topic_identity != self.topic_identity {
-            let message = format!(
-                "{} is not what its checkpoints in {directory} were made of: they say `{}`, the source says `{}`",
-                self.topic_partition, record.topic_identity, self.topic_identity
-            );
-            let hint = "the topic was deleted and created anew (or the file replaced): offsets of one mean nothing in the \
-                        other. Start a new pipeline with its own [checkpoint] and [table] locations";
-            return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
+            return Err(ChainError::Stopped(self.another_topic(&record.topic_identity, &self.topic_identity)));
         }
         Ok(())
+    }
+
+    /// Whether the topic is still the one that the chain was taken over for.
+    ///
+    /// # Errors
+    /// It was deleted and created anew since.
+    pub fn check_identity(&self, now: &str) -> Result<(), Error> {
+        if now == self.topic_identity { Ok(()) } else { Err(self.another_topic(&self.topic_identity, now)) }
+    }
+
+    fn another_topic(&self, recorded: &str, now: &str) -> Error {
+        let message = format!(
+            "{} is not what its checkpoints in {} were made of: they say `{recorded}`, the source says `{now}`",
+            self.topic_partition,
+            self.directory()
+        );
+        Error::fatal(message).hint(
+            "the topic was deleted and created anew (or the file replaced): offsets of one mean nothing in the other. \
+             Start a new pipeline with its own [checkpoint] and [table] locations",
+        )
     }
 
     /// A directory with an archive or marks but without records was tampered with: starting anew would double rows.

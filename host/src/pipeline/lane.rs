@@ -23,6 +23,11 @@ pub enum LaneEnd {
     Finished,
     /// It reached the end it was given (or its source's), and its last range is committed.
     CaughtUp,
+    /// What it was to read next has expired in the source; what was open is committed.
+    Expired {
+        /// The offset that was to be read next.
+        position: i64,
+    },
     /// It was told to drop what is open.
     Dropped,
     /// Another take-over owns the chain, or the storage does not answer, or an operator is needed.
@@ -69,6 +74,7 @@ enum Goal {
     KeepOn,
     Finish,
     CatchUp,
+    GoOnAfterLoss,
 }
 
 pub(super) struct Lane {
@@ -133,6 +139,13 @@ impl Lane {
         }
     }
 
+    /// What is to be read next is gone from the source.
+    pub(super) fn expired(&mut self) {
+        if self.goal == Goal::KeepOn {
+            self.goal = Goal::GoOnAfterLoss;
+        }
+    }
+
     /// No more is read; what is open will be committed.
     pub(super) fn finish(&mut self) {
         self.goal = Goal::Finish;
@@ -162,6 +175,7 @@ impl Lane {
             Goal::KeepOn => None,
             Goal::Finish => Some(LaneEnd::Finished),
             Goal::CatchUp => Some(LaneEnd::CaughtUp),
+            Goal::GoOnAfterLoss => Some(LaneEnd::Expired { position: self.next }),
         }
     }
 

@@ -37,7 +37,7 @@ use self::reader::KafkaReader;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;
 use super::{OpenLocation, PartitionReader, Source, SourceEvent, TopicPartition, Wake};
-use crate::config::{KafkaConfig, StartPosition};
+use crate::config::{KafkaConfig, OnDataLoss, StartPosition};
 use crate::error::{Error, Result};
 
 /// The client that belongs to the group.
@@ -313,6 +313,24 @@ impl Source for KafkaSource {
                 tracing::debug!(%topic_partition, ?code, "the group did not say whether we are still assigned");
                 None
             }
+        }
+    }
+
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        // What is asked for next must be the topic as it is now.
+        self.topic_ids.remove(&topic_partition.topic);
+        let asked = std::slice::from_ref(topic_partition);
+        let first = positions::first(&self.client, asked)?.first().copied().unwrap_or_default();
+        if first <= position {
+            let end = positions::ends(&self.client, asked)?.first().copied().unwrap_or_default();
+            if end >= position {
+                return Err(Error::transient(format!("offset {position} of {topic_partition} is there again")));
+            }
+            return Err(failure::beyond_the_end(topic_partition, position, end));
+        }
+        match self.config.on_data_loss {
+            OnDataLoss::Stop => Err(failure::expired(topic_partition, position, first)),
+            OnDataLoss::Record => Ok(first),
         }
     }
 

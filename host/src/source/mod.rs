@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{SourceConfig, StartPosition};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Location;
 
 /// Opens a location; a source uses it for `start = { spark_checkpoint = ... }`.
@@ -177,6 +177,12 @@ pub enum Read {
         /// The offset to read next.
         next: i64,
     },
+    /// What stood at the position is gone: it has expired before it was read, or the log was made anew. Nothing more comes;
+    /// [`Source::after_loss`] says where to go on.
+    Expired {
+        /// The offset that was to be read next.
+        position: i64,
+    },
     /// The end for good: a file or a simulation is exhausted.
     Finished {
         /// The offset at which it ends (exclusive).
@@ -234,6 +240,15 @@ pub trait Source: Send {
     /// Whether the group still assigns this topic partition to us, asked by a synchronous commit of `next`, which a stale
     /// generation is refused. `None`: no answer.
     fn still_assigned(&mut self, topic_partition: &TopicPartition, next: i64) -> Option<bool>;
+
+    /// A reader said [`Read::Expired`] at `position`: the first offset that is left, where the user wants the gap to be
+    /// recorded and reading to go on.
+    ///
+    /// # Errors
+    /// The user wants it to stop (the default); or it is no expiry, because nothing after `position` exists.
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        Err(Error::fatal(format!("offset {position} of {topic_partition} is gone, and this source keeps everything")))
+    }
 
     /// Messages between our position and the end, where the source knows it without asking anyone.
     fn lag(&self, topic_partition: &TopicPartition) -> Option<i64>;

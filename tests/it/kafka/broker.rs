@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use wasmill::config::{KafkaConfig, StartPosition};
+use wasmill::config::{KafkaConfig, OnDataLoss, StartPosition};
 
 use crate::servers::{kafka, unique};
 
@@ -98,6 +98,7 @@ pub(crate) fn config(topics: &[&str], start: StartPosition, options: &[(&str, &s
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         group: unique("group"),
         start,
+        on_data_loss: OnDataLoss::Stop,
         options: options.iter().copied().collect(),
     }
 }

@@ -15,6 +15,7 @@ use crate::source::{Messages, PartitionReader, Read, SourceBatch, TopicPartition
 enum Found {
     Messages(Pulled),
     End(i64),
+    Expired(i64),
     Failed(Error),
 }
 
@@ -43,7 +44,10 @@ impl KafkaReader {
             let offset = rest.offset(0);
             if let Some(notice) = rest.notice(0) {
                 let position = self.position.load(Ordering::Relaxed);
-                if notice.code != RDKafkaErrorCode::PartitionEOF {
+                if matches!(notice.code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
+                    tracing::warn!(topic_partition = %self.topic_partition, position, "out of range: {}", notice.text);
+                    self.found.push_back(Found::Expired(position));
+                } else if notice.code != RDKafkaErrorCode::PartitionEOF {
                     let error = failure::of_notice(&self.topic_partition, position, notice);
                     self.found.extend(error.map(Found::Failed));
                 } else if offset >= position {
@@ -79,6 +83,7 @@ impl PartitionReader for KafkaReader {
                     let topic_partition = self.topic_partition.clone();
                     return Ok(Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next }));
                 }
+                Some(Found::Expired(position)) => return Ok(Read::Expired { position }),
                 Some(Found::End(next)) => return Ok(Read::End { next }),
                 Some(Found::Failed(error)) => return Err(error),
                 None => {}
