@@ -13,5 +13,6 @@ mod memory;
 mod readme;
 mod servers;
 mod simulation;
+mod stops;
 mod storage_contract;
 mod tidy;

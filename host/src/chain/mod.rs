@@ -18,8 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange, mark_name,
-    newest, parse_name, record_name, staging_name, topic_partition_directory,
+    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange,
+    mark_name, newest, parse_name, record_name, staging_name, topic_partition_directory,
 };
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -43,6 +43,8 @@ pub enum ChainError {
     Lost(String),
     /// The storage did not answer clearly: drop everything, and take over again later.
     Storage(StorageError),
+    /// The source did not answer, or it reads something else now.
+    Source(Error),
     /// An operator is needed; this topic partition stops.
     Stopped(Error),
 }
@@ -392,8 +394,7 @@ impl TakeOver {
     /// Commits a record without files: a gap in the source, or what an operator decided. On success `self.next` is `next`.
     pub async fn note(&mut self, kind: RecordKind, next: i64, note: Option<Note>) -> ChainResult<()> {
         let start = self.next;
-        let fence =
-            self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, self.watermark_us);
+        let fence = self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, self.watermark_us);
         let mut record = Record { kind, next, note, ..fence };
         record.format = record.lowest_format();
         self.create(record).await

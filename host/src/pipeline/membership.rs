@@ -514,7 +514,7 @@ impl Membership {
                 tracing::warn!(%topic_partition, %error, "storage does not answer; trying again");
                 self.wait(topic_partition);
             }
-            ChainError::Stopped(error) => self.failed(topic_partition, error),
+            ChainError::Source(error) | ChainError::Stopped(error) => self.failed(topic_partition, error),
         }
     }
 

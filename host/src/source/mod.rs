@@ -18,6 +18,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use crate::config::{SourceConfig, StartPosition};
 use crate::error::{Error, Result};
 use crate::storage::Location;
@@ -194,6 +196,14 @@ pub enum Read {
 pub trait PartitionReader: Send {
     /// Up to `limit` messages, without waiting.
     fn read(&mut self, limit: usize) -> Result<Read>;
+
+    /// Asks what the topic is, after everything that was read so far: the answer is [`Source::identity`] at some moment
+    /// after this call. It may be another one than at the start, if the topic was deleted and created anew meanwhile, and
+    /// then some of what was read may be of the new one. An answer of `None`: there is no such topic any more, so all that
+    /// was read is of the one that there was. No question at all: what this source reads is never replaced under its name.
+    fn identity(&self) -> Option<BoxFuture<'static, Result<Option<String>>>> {
+        None
+    }
 }
 
 /// Wakes the worker that waits for a reader. Cheap, may be called from any thread.

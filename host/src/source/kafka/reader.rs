@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures::future::BoxFuture;
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::runtime::Handle;
 
-use super::failure;
+use super::topic_ids::TopicIds;
+use super::{Client, failure};
 use crate::error::{Error, Result};
 use crate::source::kafka_ffi::{PartitionQueue, Pulled};
 use crate::source::{Messages, PartitionReader, Read, SourceBatch, TopicPartition};
@@ -19,6 +22,13 @@ enum Found {
     Failed(Error),
 }
 
+/// What a reader needs to ask what its topic is.
+pub(super) struct Identity {
+    pub(super) client: Arc<Client>,
+    pub(super) topic_ids: Arc<TopicIds>,
+    pub(super) tokio: Handle,
+}
+
 /// Reads one topic partition.
 ///
 /// Guarantee: offsets never go back. The client may deliver again what it delivered before (it does when a rebalance
@@ -29,11 +39,17 @@ pub(super) struct KafkaReader {
     /// The offset to pull next; the source reads it when it must assign anew.
     position: Arc<AtomicI64>,
     found: VecDeque<Found>,
+    identity: Identity,
 }
 
 impl KafkaReader {
-    pub(super) fn new(topic_partition: TopicPartition, queue: PartitionQueue, position: Arc<AtomicI64>) -> Self {
-        Self { topic_partition, queue, position, found: VecDeque::new() }
+    pub(super) fn new(
+        topic_partition: TopicPartition,
+        queue: PartitionQueue,
+        position: Arc<AtomicI64>,
+        identity: Identity,
+    ) -> Self {
+        Self { topic_partition, queue, position, found: VecDeque::new(), identity }
     }
 
     /// Sorts what was pulled into runs of messages and what stands between them.
@@ -94,5 +110,15 @@ impl PartitionReader for KafkaReader {
             }
             self.sort(pulled);
         }
+    }
+
+    fn identity(&self) -> Option<BoxFuture<'static, Result<Option<String>>>> {
+        let Identity { client, topic_ids, tokio } = &self.identity;
+        let (client, topic_ids) = (Arc::clone(client), Arc::clone(topic_ids));
+        let topic = Arc::clone(&self.topic_partition.topic);
+        let asked = tokio.spawn_blocking(move || topic_ids.ask_patiently(&client, &topic));
+        Some(Box::pin(async move {
+            asked.await.unwrap_or_else(|error| Err(Error::transient("nobody asked what the topic is").because(error)))
+        }))
     }
 }
