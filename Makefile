@@ -47,7 +47,7 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	$(CLUSTER) run -- cargo test --release --workspace
 
 limit:
-	cargo build --release -p wasmill --example in_memory_limit
+	cargo build --release -p wasmill-tests --example in_memory_limit
 
 bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink (some 15 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
