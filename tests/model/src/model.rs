@@ -6,18 +6,22 @@ use crate::parameters::Parameters;
 use crate::store::{Store, TAKE_OVERS, violation};
 use crate::take_over::{Actor, How, Step, TakeOver};
 
-/// What has to hold at every moment.
-pub(crate) mod property {
-    pub(crate) const TWICE: &str = "no reader sees a row twice";
-    pub(crate) const PARTIAL: &str = "no reader sees a part of a file";
-    pub(crate) const VOID: &str = "nothing of a record that does not count is published";
-    pub(crate) const LOST: &str = "no committed row is lost";
-    pub(crate) const FALSE_STOP: &str = "nobody stops without need";
-    pub(crate) const MIXED: &str = "two topics of one name are not mixed";
-    pub(crate) const UNACCOUNTED: &str = "the archive and the records account for each range once";
-    pub(crate) const ACKNOWLEDGED: &str = "what is acknowledged is published";
-    pub(crate) const STUCK: &str = "the owner goes on until all is published";
-}
+/// Whether a world is as it has to be.
+type Holds = fn(&Parameters, &World) -> bool;
+
+/// What has to hold at every moment: the mark that its violation leaves, its name, and its test.
+#[rustfmt::skip]
+pub(crate) const ALWAYS: [(u16, &str, Holds); 9] = [
+    (violation::TWICE, "no reader sees a row twice", |_, world| world.keeps(violation::TWICE)),
+    (violation::PARTIAL, "no reader sees a part of a file", |_, world| world.keeps(violation::PARTIAL)),
+    (violation::VOID, "nothing of a record that does not count is published", |_, world| world.keeps(violation::VOID)),
+    (violation::LOST, "no committed row is lost", |_, world| world.keeps(violation::LOST)),
+    (violation::FALSE_STOP, "nobody stops without need", |_, world| world.keeps(violation::FALSE_STOP)),
+    (violation::MIXED, "two topics of one name are not mixed", |_, world| world.keeps(violation::MIXED)),
+    (violation::UNACCOUNTED, "records and archive account for each range once", |_, world| world.keeps(violation::UNACCOUNTED)),
+    (violation::ACKNOWLEDGED, "what is acknowledged is published", |_, world| world.keeps(violation::ACKNOWLEDGED)),
+    (violation::STUCK, "the owner goes on until all is published", |_, world| world.keeps(violation::STUCK)),
+];
 
 /// The one property that asks for a run instead of excluding one: without it, all others could hold of a model that does
 /// nothing.
@@ -84,6 +88,9 @@ impl Model for Parameters {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.store.violations & self.ends != 0 {
+            return;
+        }
         if world.begun < self.take_overs {
             actions.push(Action::Begin);
         }
@@ -141,18 +148,8 @@ impl Model for Parameters {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(property::TWICE, |_, w: &World| w.keeps(violation::TWICE)),
-            Property::always(property::PARTIAL, |_, w: &World| w.keeps(violation::PARTIAL)),
-            Property::always(property::VOID, |_, w: &World| w.keeps(violation::VOID)),
-            Property::always(property::LOST, |_, w: &World| w.keeps(violation::LOST)),
-            Property::always(property::FALSE_STOP, |_, w: &World| w.keeps(violation::FALSE_STOP)),
-            Property::always(property::MIXED, |_, w: &World| w.keeps(violation::MIXED)),
-            Property::always(property::UNACCOUNTED, |_, w: &World| w.keeps(violation::UNACCOUNTED)),
-            Property::always(property::ACKNOWLEDGED, |_, w: &World| w.keeps(violation::ACKNOWLEDGED)),
-            Property::always(property::STUCK, |_, w: &World| w.keeps(violation::STUCK)),
-            Property::sometimes(COMPLETE, |p, w: &World| w.is_complete(p)),
-        ]
+        let always = ALWAYS.iter().map(|&(_, name, holds)| Property::always(name, holds));
+        always.chain([Property::sometimes(COMPLETE, |p, world: &World| world.is_complete(p))]).collect()
     }
 }
 
@@ -180,9 +177,6 @@ impl Parameters {
         }
         if world.faults > 0 && !closing {
             ways.push(How::Echo);
-        }
-        if world.duplicates > 0 && !closing {
-            ways.push(How::Duplicate);
         }
         let longest = if closing { 1 } else { self.longest.min(at.left(self)) };
         for length in 1..=longest {

@@ -19,7 +19,9 @@ pub(crate) struct Parameters {
     pub(crate) files: u8,
     /// Operations that may go wrong.
     pub(crate) faults: u8,
-    /// Operations that a client may send again although they were answered, so that the second lands late.
+    /// Renames, deletions and marks that the client sent twice, so that one is still on its way when the other was
+    /// answered. Not so for creates: an empty file could then appear under a name that was used before, and the next
+    /// take-over would stop at it. No client of ours sends a change again after an unclear answer.
     pub(crate) duplicates: u8,
     /// Newest records that pruning leaves.
     pub(crate) keep: u8,
@@ -31,6 +33,8 @@ pub(crate) struct Parameters {
     pub(crate) half_written: bool,
     /// Whether the storage may keep less of a file than it said.
     pub(crate) short: bool,
+    /// Violations after which a run is not followed further.
+    pub(crate) ends: u16,
     /// Whether the topic may be deleted and created anew.
     pub(crate) recreated: bool,
 }
@@ -64,6 +68,7 @@ impl Default for Parameters {
             pipelined: false,
             half_written: false,
             short: false,
+            ends: u16::MAX,
             recreated: false,
         }
     }

@@ -153,8 +153,9 @@ impl TakeOver {
         let changes = match self.step {
             Step::NotStarted | Step::Ready | Step::Done | Step::Lost | Step::Failed | Step::Stopped => return &[],
             Step::WhoIsThere => return &[How::Clean, How::GiveUp],
-            Step::CreateTemporary
-            | Step::RenameRecord
+            // A create that was answered is not on its way a second time: see `Parameters::duplicates`.
+            Step::CreateTemporary if faults => return &[How::Clean, How::Unclear, How::Echo],
+            Step::RenameRecord
             | Step::DropTemporary
             | Step::CancelDelete
             | Step::DeleteMark
