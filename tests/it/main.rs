@@ -10,6 +10,7 @@ mod hdfs;
 mod kafka;
 mod main_job;
 mod memory;
+mod model;
 mod readme;
 mod servers;
 mod simulation;
