@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test lint bench bench-quick clean
+.PHONY: help setup servers build transforms limit demo demo-cluster test chaos lint bench bench-quick recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
 CLUSTER := tests/cluster/cluster.py
+# On servers of its own: it restarts them.
+CHAOS := $(CLUSTER) run --datanodes 2 --replication 2 -- tests/chaos/chaos.py --wasmill $(WASMILL)
 # The first three make the main job; `make build` builds all that ship.
 TRANSFORMS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard transforms/*/Cargo.toml)))
 
@@ -43,14 +45,23 @@ lint: setup ## formatting and clippy, warnings are errors
 
 test: servers lint build ## all tests, on real servers; CI runs exactly this
 	python3 -m unittest discover -s tests/cluster
+	"$$($(CLUSTER) venv)" -m unittest discover -s tests/chaos
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
+	$(CHAOS) --minutes 2
+
+chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)
+	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
 
 limit:
 	cargo build --release -p wasmill-tests --example in_memory_limit
 
-bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink (some 15 minutes)
+bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; time to recover (some 25 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
+	@$(MAKE) --no-print-directory recovery
+
+recovery: build servers ## how long a start, a hand-over and a take-over take
+	$(CLUSTER) run --namenode-heap 512m -- tests/benches/recovery.py --wasmill $(WASMILL)
 
 bench-quick: build limit servers ## the same in two minutes: a quarter of the events, no peers
 	$(CLUSTER) run -- tests/benches/bench.py --wasmill $(WASMILL) --quick

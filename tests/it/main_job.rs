@@ -60,8 +60,12 @@ struct Job {
 
 impl Job {
     fn new(name: &str) -> Self {
+        Self::with_topic_partitions(name, 4)
+    }
+
+    fn with_topic_partitions(name: &str, topic_partitions: usize) -> Self {
         let topic = format!("main-job-{name}-{:08x}", rand::random::<u32>());
-        servers::cluster(&["topic", "create", &topic, "--partitions", "4"]);
+        servers::cluster(&["topic", "create", &topic, "--partitions", &topic_partitions.to_string()]);
         let job = Self { base: format!("/tests/{topic}"), topic, scratch: tempfile::tempdir().expect("a directory") };
         std::fs::write(job.pipeline(), job.pipeline_file()).expect("the pipeline file can be written");
         job
@@ -219,4 +223,24 @@ fn two_hosts_share_the_topic_partitions_and_hand_them_over() {
     assert!(second.wait().expect("a stopped host ends").success());
     job.catch_up();
     job.check();
+}
+
+#[test]
+fn a_host_that_gets_no_topic_partition_has_caught_up_all_the_same() {
+    for protocol in ["classic", "consumer"] {
+        let job = Job::with_topic_partitions("empty-handed", 1);
+        let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file can be read");
+        let options = match protocol {
+            "classic" => text,
+            _ => text.replace("\"session.timeout.ms\" = \"6000\"", "\"group.protocol\" = \"consumer\""),
+        };
+        std::fs::write(job.pipeline(), options).expect("the pipeline file can be written");
+        let mut holder = job.host("holder");
+        job.wait_for("holder", "begins", 1);
+        // The only topic partition stays where it is, so this host owns nothing until it ends.
+        let summary = job.catch_up();
+        assert_eq!((&summary["topic_partitions"], &summary["read"]), (&Value::from(0), &Value::from(0)), "{protocol}");
+        signal(&holder, "TERM");
+        assert!(holder.wait().expect("a stopped host ends").success());
+    }
 }

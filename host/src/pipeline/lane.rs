@@ -90,6 +90,8 @@ pub(super) struct Lane {
     pub(super) range: Option<OpenRange>,
     /// Next offset to read; where the next range starts when none is open.
     pub(super) next: i64,
+    /// Messages have come since the take-over.
+    pub(super) has_read: bool,
     range_start: i64,
     until: Option<i64>,
     goal: Goal,
@@ -108,6 +110,7 @@ impl Lane {
             context,
             range: None,
             next,
+            has_read: false,
             range_start: next,
             until: start.until,
             goal: Goal::KeepOn,

@@ -38,6 +38,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// How long a revoked topic partition may take to commit what is open before it is dropped.
 const REVOKE_GRACE: Duration = Duration::from_secs(15);
 
+/// How long a member that the group gives nothing waits for more before a run that only catches up ends: longer than
+/// another host may take to give up what is meant for us. The others hold everything, and reach the end by themselves.
+const EMPTY_HANDED: Duration = Duration::from_secs(20);
+
 /// A worker as the membership sees it.
 pub struct WorkerHandle {
     /// Where it takes commands.
@@ -110,7 +114,10 @@ pub struct Membership {
     attempts: u64,
     until_caught_up: bool,
     stopping: bool,
-    assigned_once: bool,
+    /// The group has told us our share, which may be nothing, and has not thrown us out since.
+    assigned: bool,
+    /// Since when our share is nothing.
+    empty_since: Option<Duration>,
     /// What the run has done so far.
     pub account: Account,
 }
@@ -140,7 +147,8 @@ impl Membership {
             attempts: 0,
             until_caught_up,
             stopping: false,
-            assigned_once: false,
+            assigned: false,
+            empty_since: None,
             account: Account::default(),
         }
     }
@@ -189,13 +197,24 @@ impl Membership {
         self.members.len()
     }
 
-    fn ended(&self) -> Option<Ended> {
+    fn ended(&mut self) -> Option<Ended> {
         let all_done = self.members.values().all(|member| matches!(member.state, State::Done));
         if self.stopping {
             return all_done.then_some(Ended::Stopped);
         }
-        let over = self.assigned_once && !self.members.is_empty() && all_done;
+        let empty_handed = self.until_caught_up && self.is_empty_handed();
+        let over = empty_handed || (self.assigned && !self.members.is_empty() && all_done);
         over.then_some(if self.until_caught_up { Ended::CaughtUp } else { Ended::Finished })
+    }
+
+    /// Whether the group has given us nothing for a while, although we belong to it.
+    fn is_empty_handed(&mut self) -> bool {
+        if !self.assigned || !self.members.is_empty() {
+            self.empty_since = None;
+            return false;
+        }
+        let now = self.runtime.elapsed();
+        now.saturating_sub(*self.empty_since.get_or_insert(now)) >= EMPTY_HANDED
     }
 
     /// What is assigned waits until all that was revoked is given back: it may be the same topic partition.
@@ -225,6 +244,7 @@ impl Membership {
             }
             SourceEvent::Lost(topic_partitions) => {
                 tracing::warn!(count = topic_partitions.len(), "topic partitions lost: the session expired");
+                self.assigned = false;
                 for topic_partition in topic_partitions {
                     self.drop_lane(&topic_partition);
                     self.revoke(topic_partition);
@@ -243,7 +263,7 @@ impl Membership {
 
     fn assigned(&mut self, topic_partitions: Vec<TopicPartition>) -> Result<()> {
         tracing::info!(count = topic_partitions.len(), "topic partitions assigned");
-        self.assigned_once = true;
+        self.assigned = true;
         if topic_partitions.is_empty() {
             // The source must hear of it all the same: the group waits for an answer.
             self.source.begin(&[], &[])?;

@@ -232,6 +232,9 @@ impl Worker {
         let protocol = lane.context.staging.protocol;
         let first = if protocol.skip_redelivered { lane.next } else { 0 };
         let Some(batch) = batch.starting_at(first) else { return Ok(()) };
+        if !std::mem::replace(&mut lane.has_read, true) {
+            tracing::info!(topic_partition = %lane.topic_partition, offset = lane.next, "first messages");
+        }
         let messages = batch.messages.len() as u64;
         let next = if protocol.next_from_source { batch.next } else { lane.next + messages as i64 };
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());

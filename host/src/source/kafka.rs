@@ -110,7 +110,8 @@ impl KafkaSource {
                 self.ours.extend(topic_partitions.iter().cloned());
                 self.topic_ids_since = Instant::now();
                 self.assign_anew(Answer::Assign)?;
-                Ok((!topic_partitions.is_empty()).then_some(SourceEvent::Assigned(topic_partitions)))
+                // Also an empty share is told: a run that only catches up ends by it.
+                Ok(Some(SourceEvent::Assigned(topic_partitions)))
             }
             Change::Revoke { topic_partitions, lost } => {
                 for topic_partition in &topic_partitions {

@@ -212,7 +212,7 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// What happened to this process's share of the topic partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// These are ours from now on: take them over, then [`Source::begin`].
+    /// These (perhaps none) are ours from now on: take them over, then [`Source::begin`].
     Assigned(Vec<TopicPartition>),
     /// These go to another process: finish or drop what is open, then [`Source::release`].
     Revoked(Vec<TopicPartition>),

@@ -38,6 +38,12 @@ const CLOSE: Duration = Duration::from_secs(60);
 /// How long reading or writing one piece of at most [`PIECE`] bytes may take.
 const TRANSFER: Duration = Duration::from_secs(60);
 
+/// How long a sync may take for what was written since the last one: this, and a second more for each of these bytes.
+///
+/// Not longer, because the client waits for ever when a pipeline breaks before the packet of the sync is acknowledged and
+/// nothing more is sent (hdfs-native 0.14): this is how long a dead DataNode can hold up a commit.
+const SYNC: (Duration, usize) = (Duration::from_secs(10), 1 << 20);
+
 /// Bytes that are handed to the client at a time, so that a time-out means a stall and not a large file.
 const PIECE: usize = 4 << 20;
 
@@ -153,7 +159,7 @@ impl Storage for HdfsStorage {
             io: self.io.clone(),
             path: path.to_owned(),
             writer: Some(writer),
-            unsynced: true,
+            unsynced: Some(0),
             sync_on_close: self.sync_on_close,
         }))
     }
@@ -204,7 +210,8 @@ struct HdfsWriter {
     path: String,
     /// `None` after a failure and once closed: neither is ever tried again.
     writer: Option<hdfs_native::file::FileWriter>,
-    unsynced: bool,
+    /// Bytes since the last sync; `None` once all are synced.
+    unsynced: Option<usize>,
     sync_on_close: bool,
 }
 
@@ -223,7 +230,7 @@ impl HdfsWriter {
 impl FileWriter for HdfsWriter {
     async fn write(&mut self, mut bytes: Bytes) -> StorageResult<()> {
         let mut writer = self.take("write")?;
-        self.unsynced = true;
+        self.unsynced = Some(self.unsynced.unwrap_or(0) + bytes.len());
         let work = async move {
             while !bytes.is_empty() {
                 let piece = bytes.split_to(bytes.len().min(PIECE));
@@ -237,26 +244,31 @@ impl FileWriter for HdfsWriter {
 
     async fn sync(&mut self) -> StorageResult<()> {
         let mut writer = self.take("sync")?;
+        let limit = sync_limit(self.unsynced.unwrap_or(0));
         let work = async move {
-            within(TRANSFER, writer.hsync()).await?;
+            within(limit, writer.hsync()).await?;
             Ok(writer)
         };
         self.writer = Some(self.io.run("sync", &self.path, work).await?);
-        self.unsynced = false;
+        self.unsynced = None;
         Ok(())
     }
 
     async fn close(&mut self) -> StorageResult<()> {
         let mut writer = self.take("close")?;
-        let sync = self.sync_on_close && self.unsynced;
+        let sync = self.unsynced.filter(|_| self.sync_on_close).map(sync_limit);
         let work = async move {
-            if sync {
-                within(TRANSFER, writer.hsync()).await?;
+            if let Some(limit) = sync {
+                within(limit, writer.hsync()).await?;
             }
             within(CLOSE, writer.close()).await
         };
         self.io.run("close", &self.path, work).await
     }
+}
+
+fn sync_limit(bytes: usize) -> Duration {
+    SYNC.0 + Duration::from_secs((bytes / SYNC.1) as u64)
 }
 
 /// Why a call failed.
