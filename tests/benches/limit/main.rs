@@ -94,7 +94,8 @@ fn transform(config: &Config, batches: &[SourceBatch]) -> Result<Transformed> {
     let mut instance = chain.instantiate()?;
     let names: Vec<&str> = config.transforms.iter().map(|transform| transform.name.as_str()).collect();
     let min_seconds = config.transforms.first().and_then(|transform| transform.settings.get("min_seconds"));
-    let mut same = NativeChain::new(&names, min_seconds.unwrap_or("30"), &config.schema.arrow)?;
+    let mut same =
+        NativeChain::new(&names, min_seconds.map_or("30", |seconds| seconds.as_str()), &config.schema.arrow)?;
     let mut decoder = JsonDecoder::new(&config.schema);
     let mut spent = Transformed { wasm: 0, native: 0 };
     for batch in batches {
