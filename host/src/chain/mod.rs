@@ -9,6 +9,7 @@
 //! was asked may still be applied, and only the next take-over can tell.
 
 mod create;
+pub mod operator;
 mod prune;
 mod sweep;
 
