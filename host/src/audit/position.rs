@@ -138,6 +138,6 @@ mod tests {
         }
         assert_eq!(at("99", None).unwrap(), 99);
         assert!(at("earliest", None).unwrap_err().what_to_do().unwrap().contains("number"));
-        assert!(at("latest", Some(&KnownOffsets { latest: None, ..known })).is_err());
+        assert!(at("latest", Some(&KnownOffsets { latest: None, ..known.clone() })).is_err());
     }
 }
