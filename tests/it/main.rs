@@ -15,3 +15,4 @@ mod servers;
 mod simulation;
 mod storage_contract;
 mod tidy;
+mod verify;
