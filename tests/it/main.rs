@@ -17,3 +17,4 @@ mod simulation;
 mod stops;
 mod storage_contract;
 mod tidy;
+mod verify;

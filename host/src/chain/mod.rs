@@ -9,6 +9,7 @@
 //! was asked may still be applied, and only the next take-over can tell.
 
 mod create;
+pub mod operator;
 mod prune;
 mod sweep;
 
@@ -89,6 +90,8 @@ pub struct TakeOver {
     pub fence: u64,
     /// Where reading goes on.
     pub next: i64,
+    /// Which pass over the offsets it is.
+    pub pass: u32,
     sequence: u64,
     newest: Id,
     watermark_us: Option<i64>,
@@ -127,7 +130,7 @@ impl Chain {
             let Some(sequence) = newest(names.iter().map(String::as_str)) else {
                 self.check_really_empty(&names)?;
                 let Some(first) = first else { return Ok(Taken::NeedsFirstPosition) };
-                let fence = self.fence(0, None, id, first, None);
+                let fence = self.fence(0, None, id, first, (None, 0));
                 return self.confirm_fence(fence).await.map(|taken| Taken::Over(Box::new(taken)));
             };
             let Some(record) = self.read_newest(sequence).await? else { continue };
@@ -145,7 +148,8 @@ impl Chain {
                     other => other?,
                 }
             }
-            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, record.watermark_us);
+            let carried = (record.watermark_us, record.pass);
+            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, carried);
             let taken = self.confirm_fence(fence).await?;
             if unpublished && !self.protocol.publish_before_fence {
                 self.publish(&record).await?;
@@ -155,8 +159,17 @@ impl Chain {
         Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
     }
 
-    fn fence(&self, sequence: u64, predecessor: Option<Id>, take_over: Id, at: i64, watermark: Option<i64>) -> Record {
-        Record {
+    /// `carried`: the watermark and the pass, which a record takes over from its predecessor.
+    fn fence(
+        &self,
+        sequence: u64,
+        predecessor: Option<Id>,
+        take_over: Id,
+        at: i64,
+        carried: (Option<i64>, u32),
+    ) -> Record {
+        let (watermark_us, pass) = carried;
+        let mut fence = Record {
             format: 1,
             sequence,
             id: Id(self.runtime.random()),
@@ -172,11 +185,14 @@ impl Chain {
             files: Vec::new(),
             dead_letter_files: Vec::new(),
             deployment: DeploymentRecord::default(),
-            watermark_us: watermark,
+            watermark_us,
             written_at_ms: self.runtime.now_ms(),
             kind: RecordKind::Messages,
             note: None,
-        }
+            pass,
+        };
+        fence.format = fence.lowest_format();
+        fence
     }
 
     async fn confirm_fence(self: &Arc<Self>, fence: Record) -> ChainResult<TakeOver> {
@@ -185,6 +201,7 @@ impl Chain {
             id: fence.take_over,
             fence: fence.sequence,
             next: fence.next,
+            pass: fence.pass,
             sequence: fence.sequence,
             newest: fence.id,
             watermark_us: fence.watermark_us,
@@ -394,7 +411,9 @@ impl TakeOver {
     /// Commits a record without files: a gap in the source, or what an operator decided. On success `self.next` is `next`.
     pub async fn note(&mut self, kind: RecordKind, next: i64, note: Option<Note>) -> ChainResult<()> {
         let start = self.next;
-        let fence = self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, self.watermark_us);
+        let pass = if next < start { self.pass + 1 } else { self.pass };
+        let carried = (self.watermark_us, pass);
+        let fence = self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, carried);
         let mut record = Record { kind, next, note, ..fence };
         record.format = record.lowest_format();
         self.create(record).await
@@ -406,6 +425,7 @@ impl TakeOver {
         self.newest = record.id;
         self.next = record.next;
         self.watermark_us = record.watermark_us;
+        self.pass = record.pass;
         self.chain.publish(&record).await?;
         prune::prune(&self.chain, &names).await;
         Ok(())
@@ -425,7 +445,7 @@ impl TakeOver {
                 Some(self.newest),
                 self.id,
                 range.next,
-                self.watermark_us.max(range.max_event_time_us),
+                (self.watermark_us.max(range.max_event_time_us), self.pass),
             )
         }
     }

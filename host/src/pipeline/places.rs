@@ -62,6 +62,7 @@ impl Places {
             topic_partition: take_over.chain().topic_partition.clone(),
             pipeline: self.pipeline.clone(),
             take_over: take_over.id,
+            pass: take_over.pass,
             deployment: self.deployment.clone(),
             options: self.options.clone(),
             dead_letter_options: self.dead_letter_options.clone(),

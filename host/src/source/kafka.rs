@@ -18,6 +18,7 @@
 
 mod failure;
 mod group;
+mod known;
 mod positions;
 mod reader;
 mod settings;
@@ -34,6 +35,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::group::{Change, Group};
+pub(super) use self::known::known_offsets;
 use self::reader::KafkaReader;
 use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};

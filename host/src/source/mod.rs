@@ -14,6 +14,7 @@ mod kafka_ffi;
 pub mod kafka_producer;
 pub mod spark_checkpoint;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,34 @@ pub fn probe(
             eventsim::EventsimSource::new(config)?;
             Ok(usize::try_from(config.topic_partitions).unwrap_or_default())
         }
+    }
+}
+
+/// What a source knows of a topic partition at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KnownOffsets {
+    /// The first offset that is still there.
+    pub earliest: i64,
+    /// The end, exclusive (Kafka: the last stable offset), where it is known.
+    pub latest: Option<i64>,
+    /// What the group has committed.
+    pub committed: Option<i64>,
+    /// What the topic is beyond its name.
+    pub identity: String,
+}
+
+/// What the source knows of these topic partitions, without joining the group or reading. Blocking. Those that it does not
+/// have are left out; sources without a server know nothing.
+///
+/// # Errors
+/// The brokers do not answer.
+pub fn known_offsets(
+    config: &SourceConfig,
+    topic_partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, KnownOffsets>> {
+    match config {
+        SourceConfig::Kafka(config) => kafka::known_offsets(config, topic_partitions),
+        SourceConfig::File(_) | SourceConfig::Eventsim(_) => Ok(BTreeMap::new()),
     }
 }
 
