@@ -12,6 +12,7 @@ mod main_job;
 mod memory;
 mod model;
 mod readme;
+mod record_formats;
 mod servers;
 mod simulation;
 mod stops;

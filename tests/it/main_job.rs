@@ -176,7 +176,10 @@ impl Job {
         assert_eq!(rows["filtered"], report["filtered"], "{said}");
         assert_eq!(audit["deployments"][0]["transforms"].as_array().map(Vec::len), Some(3), "{said}");
         let source = &audit["topic_partitions"][0]["source"];
-        assert_eq!(source["committed"], audit["topic_partitions"][0]["next"], "acknowledged as far as committed: {said}");
+        assert_eq!(
+            source["committed"], audit["topic_partitions"][0]["next"],
+            "acknowledged as far as committed: {said}"
+        );
     }
 }
 

@@ -33,7 +33,7 @@ pub use self::judge::judge;
 pub use self::report::{DeploymentRange, DeploymentReport, OffsetRange, Report, TopicPartitionReport, Totals};
 pub use self::view::ChainView;
 use crate::chain::Chain;
-use crate::checkpoint::{Protocol, Retention};
+use crate::checkpoint::{FORMAT, Protocol, Retention};
 use crate::config::Config;
 use crate::error::Result;
 use crate::runtime::Runtime;
@@ -103,6 +103,7 @@ impl Subject {
             table: self.table.clone(),
             dead_letters: self.dead_letters.clone(),
             protocol: Protocol::default(),
+            newest_format: FORMAT,
             retention: Retention::default(),
             runtime,
         })

@@ -75,6 +75,8 @@ pub struct Chain {
     pub dead_letters: Location,
     /// The rules.
     pub protocol: Protocol,
+    /// The newest record format that this host knows ([`crate::checkpoint::FORMAT`], but for a host of an earlier version).
+    pub newest_format: u32,
     /// How much is kept.
     pub retention: Retention,
     /// Time and randomness.
@@ -257,7 +259,12 @@ impl Chain {
 
     async fn read_newest(&self, sequence: u64) -> ChainResult<Option<Record>> {
         let Some(bytes) = self.look(sequence).await? else { return Ok(None) };
-        let record = Record::from_bytes(sequence, &bytes).map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
+        let known = |record: Record| match record.format {
+            format if format > self.newest_format => Err(BadRecord::UnknownFormat(format.into())),
+            _ => Ok(record),
+        };
+        let record = Record::from_bytes(sequence, &bytes).and_then(known);
+        let record = record.map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
         self.check_owner(&record)?;
         Ok(Some(record))
     }

@@ -190,7 +190,7 @@ impl ChainError {
             Self::Storage(error) => Error::fatal("the storage did not answer clearly")
                 .because(error)
                 .hint("whatever was done is whole or not there at all: try again"),
-            Self::Stopped(error) => error,
+            Self::Source(error) | Self::Stopped(error) => error,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::chain::{Chain, TakeOver};
-use crate::checkpoint::{DeploymentRecord, Protocol, Retention};
+use crate::checkpoint::{DeploymentRecord, FORMAT, Protocol, Retention};
 use crate::runtime::Runtime;
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::RangeContext;
@@ -51,6 +51,7 @@ impl Places {
             table: self.table.clone(),
             dead_letters: self.dead_letters.clone(),
             protocol: self.protocol,
+            newest_format: FORMAT,
             retention: self.retention,
             runtime: Arc::clone(&self.runtime),
         })

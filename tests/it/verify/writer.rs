@@ -8,7 +8,7 @@ use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use wasmill::audit::Subject;
 use wasmill::chain::{Chain, TakeOver, Taken};
-use wasmill::checkpoint::{DeploymentRecord, Protocol, Retention, TransformRecord};
+use wasmill::checkpoint::{DeploymentRecord, FORMAT, Protocol, Retention, TransformRecord};
 use wasmill::config::Compression;
 use wasmill::runtime::{Runtime, TokioRuntime};
 use wasmill::sink::dead_letter::{self, DeadLetter, Stage};
@@ -54,6 +54,7 @@ pub(super) fn chain(subject: &Subject, partition: i32) -> Arc<Chain> {
         table: subject.table.clone(),
         dead_letters: subject.dead_letters.clone(),
         protocol: Protocol::default(),
+        newest_format: FORMAT,
         retention: Retention { keep: 2, fold: 3 },
         runtime,
     })
