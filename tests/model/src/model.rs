@@ -37,8 +37,6 @@ pub(crate) struct World {
     faults: u8,
     duplicates: u8,
     moves: u8,
-    /// Whether the topic was deleted and created anew.
-    recreated: bool,
     /// Whether nothing but the last take-over's own clean steps happened since it began.
     undisturbed: bool,
 }
@@ -82,7 +80,6 @@ impl Model for Parameters {
             faults: self.faults,
             duplicates: self.duplicates,
             moves: self.moves,
-            recreated: false,
             undisturbed: false,
         }]
     }
@@ -109,7 +106,7 @@ impl Model for Parameters {
             let free = files.filter(|&(start, file)| world.store.may_move(start, file, self));
             actions.extend(free.map(|(start, file)| Action::Move { start, file }));
         }
-        if self.recreated && !world.recreated {
+        if self.recreated && !world.store.recreated {
             actions.push(Action::Recreate);
         }
     }
@@ -142,7 +139,7 @@ impl Model for Parameters {
                 next.moves -= 1;
                 next.store.move_away(start, file);
             }
-            Action::Recreate => next.recreated = true,
+            Action::Recreate => next.store.recreated = true,
         }
         Some(next)
     }
@@ -159,7 +156,7 @@ impl Parameters {
         world.begun += 1;
         world.undisturbed = true;
         world.take_overs[number] = TakeOver::begin();
-        if world.recreated {
+        if world.store.recreated {
             world.store.topics |= 1 << number;
         }
     }

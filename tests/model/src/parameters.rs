@@ -48,6 +48,8 @@ pub(crate) struct Beyond {
     pub(crate) archive_only_later: bool,
     /// The topic's identity in the newest record is compared with the source's.
     pub(crate) check_topic: bool,
+    /// The same once more before each commit, with the source asked anew.
+    pub(crate) check_topic_again: bool,
     /// A file is published only in the length that its record says.
     pub(crate) check_length: bool,
 }
@@ -56,7 +58,13 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             rules: Protocol::default(),
-            beyond: Beyond { atomic_rename: true, archive_only_later: true, check_topic: true, check_length: true },
+            beyond: Beyond {
+                atomic_rename: true,
+                archive_only_later: true,
+                check_topic: true,
+                check_topic_again: true,
+                check_length: true,
+            },
             take_overs: 2,
             offsets: 1,
             longest: 1,

@@ -35,6 +35,10 @@ pub(crate) fn small() -> Vec<Holding> {
         with("a fault, and a range staged while another is committed", pipelined),
         with("a fault, and a change sent twice", Parameters { faults: 1, duplicates: 1, ..world }),
         with("a fault, and a topic created anew", Parameters { faults: 1, recreated: true, ..world }),
+        with(
+            "a fault, and ranges of which nothing is written",
+            Parameters { offsets: 2, files: 0, faults: 1, moves: 0, ..world },
+        ),
         with("a fault, and two records kept", Parameters { offsets: 2, keep: 2, faults: 1, ..world }),
     ]
 }
@@ -138,6 +142,12 @@ pub(crate) fn removals() -> Vec<Removal> {
             three,
         ),
         without("archive_before_delete", violation::UNACCOUNTED, |p| p.rules.archive_before_delete = false, two),
+        without(
+            "the topic's identity is asked again before a commit",
+            violation::MIXED,
+            |p| p.beyond.check_topic_again = false,
+            Parameters { recreated: true, ..world },
+        ),
         without(
             "the topic's identity is compared",
             violation::MIXED,

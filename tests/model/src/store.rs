@@ -2,6 +2,8 @@
 //!
 //! Names that are never used twice (record ids, staged files, temporary files) are small numbers; a set of them is a bitset.
 
+use std::hash::{Hash, Hasher};
+
 use crate::parameters::Parameters;
 
 /// Records that one take-over may create: its fence (index 0) and its ranges.
@@ -42,12 +44,20 @@ pub(crate) fn members(set: u16) -> impl DoubleEndedIterator<Item = u8> {
 }
 
 /// What a record says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) sequence: u8,
     pub(crate) predecessor: u8,
     pub(crate) start: u8,
     pub(crate) next: u8,
+}
+
+/// Hashing is half of what a search does: once for each record, not once for each field.
+impl Hash for Content {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { sequence, predecessor, start, next } = *self;
+        state.write_u32(u32::from_le_bytes([sequence, predecessor, start, next]));
+    }
 }
 
 /// A data file, in staging or where readers look.
@@ -147,8 +157,8 @@ pub(crate) struct Store {
     pub(crate) marks: u16,
     /// Ids of records in the archive.
     pub(crate) archive: u16,
-    /// By id.
-    staged: [[File; FILES]; IDS],
+    /// By id: four bits for each file.
+    staged: [u8; IDS],
     /// By the start of the range, which is the target's name: 0, or the record's id + 1.
     targets: [[u8; FILES]; OFFSETS],
     /// Operations on their way, sorted.
@@ -161,8 +171,12 @@ pub(crate) struct Store {
     shown: [[bool; FILES]; OFFSETS],
     /// The truth: by id, a bit for each file that was published.
     published: [u8; IDS],
-    /// The truth: bit t says which topic (of two of that name) take-over t reads.
+    /// Bit t says which topic (of two of that name) take-over t goes by: the one that there was when it began.
     pub(crate) topics: u8,
+    /// Whether the topic was deleted and created anew.
+    pub(crate) recreated: bool,
+    /// The truth: ids of records whose rows come from another topic than their take-over believes.
+    pub(crate) foreign: u16,
     /// The offset that the group was told.
     acknowledged: u8,
     pub(crate) violations: u16,
@@ -176,7 +190,7 @@ impl Default for Store {
             temporaries: [0; IDS],
             marks: 0,
             archive: 0,
-            staged: [[File::Absent; FILES]; IDS],
+            staged: [0; IDS],
             targets: [[0; FILES]; OFFSETS],
             late: [None; LATE],
             counted: 0,
@@ -184,6 +198,8 @@ impl Default for Store {
             shown: [[false; FILES]; OFFSETS],
             published: [0; IDS],
             topics: 0,
+            recreated: false,
+            foreign: 0,
             acknowledged: 0,
             violations: 0,
         }
@@ -233,12 +249,22 @@ impl Store {
     }
 
     pub(crate) fn staged(&self, id: u8, file: u8) -> File {
-        self.staged[usize::from(id)][usize::from(file)]
+        match self.staged[usize::from(id)] >> (4 * file) & 15 {
+            0 => File::Absent,
+            1 => File::Half,
+            2 => File::Short,
+            _ => File::Whole,
+        }
+    }
+
+    fn set_staged(&mut self, id: u8, file: u8, to: File) {
+        let files = &mut self.staged[usize::from(id)];
+        *files = *files & !(15 << (4 * file)) | (to as u8) << (4 * file);
     }
 
     /// Ids with anything staged.
     pub(crate) fn staged_ids(&self) -> impl Iterator<Item = u8> {
-        (0..IDS as u8).filter(|&id| self.staged[usize::from(id)] != [File::Absent; FILES])
+        (0..IDS as u8).filter(|&id| self.staged[usize::from(id)] != 0)
     }
 
     /// What a look at the target of a file finds: whose file it is does not show, only its length.
@@ -251,6 +277,16 @@ impl Store {
             there if length(there - 1) == length(id) => File::Whole,
             _ => File::Short,
         }
+    }
+
+    /// Which topic a take-over goes by.
+    pub(crate) fn topic(&self, take_over: usize) -> u8 {
+        self.topics >> take_over & 1
+    }
+
+    /// Whether a take-over goes by the topic that there is now.
+    pub(crate) fn is_current(&self, take_over: usize) -> bool {
+        self.topic(take_over) == u8::from(self.recreated)
     }
 
     pub(crate) fn violate(&mut self, what: u16) {
@@ -315,8 +351,10 @@ impl Store {
             }
             Op::CreateStaged { id } => self.create_staged(id, parameters),
             Op::CloseStaged { id } => {
-                for file in self.staged[place(id)].iter_mut().filter(|file| **file == File::Half) {
-                    *file = File::Whole;
+                for file in 0..parameters.files {
+                    if self.staged(id, file) == File::Half {
+                        self.set_staged(id, file, File::Whole);
+                    }
                 }
                 true
             }
@@ -346,8 +384,9 @@ impl Store {
     fn begins_to_count(&mut self, id: u8, parameters: &Parameters) {
         self.counted |= 1 << id;
         let content = self.content(id);
-        let topic = |id: u8| self.topics >> take_over_of(id) & 1;
-        if content.predecessor != NONE && topic(content.predecessor) != topic(id) {
+        let topic = |id: u8| self.topic(take_over_of(id));
+        let follows_another = content.predecessor != NONE && topic(content.predecessor) != topic(id);
+        if follows_another || self.foreign & 1 << id != 0 {
             self.violate(violation::MIXED);
         }
         if !is_fence(id) && (0..parameters.files).any(|file| !self.is_safe(id, file)) {
@@ -373,21 +412,23 @@ impl Store {
     }
 
     fn create_staged(&mut self, id: u8, parameters: &Parameters) -> bool {
-        let files = &mut self.staged[usize::from(id)];
-        let free = files.iter().all(|file| *file == File::Absent);
+        let free = self.staged[usize::from(id)] == 0;
         if free {
-            files[..usize::from(parameters.files)].fill(File::Half);
+            for file in 0..parameters.files {
+                self.set_staged(id, file, File::Half);
+            }
         }
         free
     }
 
     /// The storage took less than it said.
     pub(crate) fn shorten_staged(&mut self, id: u8) {
-        self.staged[usize::from(id)][0] = File::Short;
+        self.set_staged(id, 0, File::Short);
     }
 
     fn delete_staged(&mut self, id: u8, file: u8) -> bool {
-        let was = std::mem::take(&mut self.staged[usize::from(id)][usize::from(file)]);
+        let was = self.staged(id, file);
+        self.set_staged(id, file, File::Absent);
         if self.counted & 1 << id != 0 && !is_fence(id) && was == File::Whole && !self.is_safe(id, file) {
             self.violate(violation::LOST);
         }

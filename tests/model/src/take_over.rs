@@ -4,6 +4,8 @@
 //! is part of the search. What it had asked for may have been applied or not: that is whether the step was taken. For
 //! the same reason a zombie is a take-over whose next step comes late.
 
+use std::hash::{Hash, Hasher};
+
 use crate::parameters::Parameters;
 use crate::store::{Held, NONE, Op, Store, is_fence, members, record_id, take_over_of, violation};
 
@@ -88,7 +90,7 @@ pub(crate) enum Why {
 }
 
 /// Where a take-over stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TakeOver {
     pub(crate) step: Step,
     pub(crate) why: Why,
@@ -119,6 +121,22 @@ pub(crate) struct TakeOver {
     staged: u8,
     staged_next: u8,
     half: bool,
+}
+
+impl Hash for TakeOver {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        #[rustfmt::skip]
+        let Self {
+            step, why, record, listed, marks, sequences, temporaries, fold, file, seen, running, sequence, newest, made,
+            next, staged, staged_next, half,
+        } = *self;
+        let small = [step as u8, why as u8, record, listed, file, sequence, newest, made, next, staged, staged_next];
+        let flags = u8::from(seen) | u8::from(running) << 1 | u8::from(half) << 2;
+        let small = small.iter().fold(u128::from(flags), |all, byte| all << 8 | u128::from(*byte));
+        state.write_u128(small);
+        let sets = [marks, sequences, temporaries, fold];
+        state.write_u64(sets.iter().fold(0, |all, set| all << 16 | u64::from(*set)));
+    }
 }
 
 /// One take-over at its next step.
@@ -264,7 +282,7 @@ impl Actor<'_> {
             Held::Nothing => self.start_over(),
             Held::Part => self.stop(false),
             Held::Record(id) => {
-                let topic = |take_over: usize| self.store.topics >> take_over & 1;
+                let topic = |take_over: usize| self.store.topic(take_over);
                 if self.parameters.beyond.check_topic && topic(take_over_of(id)) != topic(self.number) {
                     return self.stop(true);
                 }
@@ -318,6 +336,10 @@ impl Actor<'_> {
     }
 
     fn begin_commit(&mut self) {
+        // Asked after the last message of the range was read: if the topic is the same still, all of it came from there.
+        if self.parameters.beyond.check_topic_again && !self.store.is_current(self.number) {
+            return self.stop(true);
+        }
         self.at.made += 1;
         let id = record_id(self.number, self.at.made);
         let content = &mut self.store.contents[usize::from(id)];
@@ -530,6 +552,9 @@ impl Actor<'_> {
         } else {
             let content = &mut self.store.contents[usize::from(id)];
             (content.start, content.next) = (self.at.staged_next, self.at.staged_next + length);
+            if !self.store.is_current(self.number) {
+                self.store.foreign |= 1 << id;
+            }
             match self.mutate(Op::CreateStaged { id }, how) {
                 Answer::Done if self.parameters.half_written => {
                     self.at.half = true;
