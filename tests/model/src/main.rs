@@ -2,7 +2,7 @@
 //! and a job downstream, and in none of them a reader sees a row twice, a part of a file, or never.
 //!
 //! The simulation drives the real code through many long random runs; the model walks through *all* runs of a small
-//! world. Both take the same rules away one by one (`checkpoint::Protocol`, the host's own file), and both must notice.
+//! world. Both take the same rules away one by one (`Protocol`, in the host's own file), and both must notice.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -23,24 +23,15 @@
 //! | `removals` | each rule is removed, and the search must find what goes wrong; with `traces`, each is told |
 //! | `world take_overs=2 ...` | one world by its parameters |
 
-#[allow(dead_code, unreachable_pub, reason = "the host's file as it is; the model uses its rules only")]
-#[path = "../../../host/src/checkpoint.rs"]
-mod checkpoint;
 mod model;
 mod parameters;
+#[allow(unreachable_pub, reason = "the host's own file")]
+#[path = "../../../host/src/checkpoint/protocol.rs"]
+mod protocol;
 mod publishing;
 mod scenarios;
 mod store;
 mod take_over;
-
-/// What `checkpoint.rs` names of the host.
-mod source {
-    /// A topic partition; the model has only one, and never names it.
-    pub(crate) struct TopicPartition {
-        pub(crate) topic: String,
-        pub(crate) partition: i32,
-    }
-}
 
 use std::process::ExitCode;
 use std::time::Instant;

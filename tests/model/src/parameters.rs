@@ -1,6 +1,6 @@
 //! How large the world is, and which rules hold in it.
 
-use crate::checkpoint::Protocol;
+use crate::protocol::Protocol;
 
 /// One world of the model.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Which worlds are searched, and in which the removal of a rule shows.
 
-use crate::checkpoint::Protocol;
 use crate::parameters::Parameters;
+use crate::protocol::Protocol;
 use crate::store::violation;
 
 /// A world in which everything holds.
