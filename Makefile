@@ -54,7 +54,7 @@ chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked 
 	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
 
 limit:
-	cargo build --release -p wasmill --example in_memory_limit
+	cargo build --release -p wasmill-tests --example in_memory_limit
 
 bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; time to recover (some 25 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)

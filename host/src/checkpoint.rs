@@ -11,6 +11,7 @@
 //! ever tests for "last + 1".
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::source::TopicPartition;
 
@@ -20,7 +21,7 @@ use crate::source::TopicPartition;
 /// | format | what it added |
 /// |---|---|
 /// | 1 | ranges and fences |
-/// | 2 | [`RecordKind`]s other than messages, and [`Note`]s |
+/// | 2 | [`RecordKind`]s other than messages, [`Note`]s, and passes after the first |
 pub const FORMAT: u32 = 2;
 
 /// A random identifier, written as 32 hexadecimal digits. Never reused.
@@ -91,6 +92,14 @@ pub struct Record {
     /// Who wanted it so, where that was an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+    /// How often an operator has moved the position backwards so far. It is a part of later files' names, so that rows which
+    /// are read again never meet the names of the first time.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub pass: u32,
+}
+
+fn is_first(pass: &u32) -> bool {
+    *pass == 0
 }
 
 /// What the range of a record stands for.
@@ -335,9 +344,13 @@ pub fn topic_partition_directory(topic_partition: &TopicPartition) -> String {
     format!("{}/{}", topic_partition.topic, topic_partition.partition)
 }
 
-/// File name of file `number` of a range that starts at `start`.
-pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize) -> String {
-    format!("part-{}-{}-{start}-{number}.parquet", topic_partition.topic, topic_partition.partition)
+/// File name of file `number` of a range that starts at `start`, in this pass over the offsets.
+pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize, pass: u32) -> String {
+    let TopicPartition { topic, partition } = topic_partition;
+    match pass {
+        0 => format!("part-{topic}-{partition}-{start}-{number}.parquet"),
+        _ => format!("part-{topic}-{partition}-{start}-{number}-pass{pass}.parquet"),
+    }
 }
 
 /// What a name in a chain's directory stands for.
@@ -392,19 +405,49 @@ pub enum BadRecord {
     #[error("it is not a readable record ({0})")]
     Unreadable(String),
     /// Written by a later program.
-    #[error("it has format {0}, and this program reads formats {oldest} to {FORMAT}", oldest = FORMAT - 1)]
+    #[error("it has format {0}, and this program reads formats up to {FORMAT}")]
     UnknownFormat(u64),
     /// Its content contradicts its name or itself.
     #[error("it contradicts itself: {0}")]
     Contradiction(String),
 }
 
+/// A record with the checksum of all its other fields, so that an edited one is told from one that was written so.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    checksum: String,
+}
+
+/// Of all fields in the order of their names, those of later programs included.
+fn checksum(fields: &serde_json::Map<String, serde_json::Value>) -> String {
+    let sorted: std::collections::BTreeMap<_, _> = fields.iter().filter(|(name, _)| *name != "checksum").collect();
+    let digest = Sha256::digest(serde_json::to_vec(&sorted).unwrap_or_default());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Record {
     /// The record as the bytes of its file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut bytes = serde_json::to_vec_pretty(&self.sealed()).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+
+    /// The record as a line of an archive file.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(&self.sealed()).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    fn sealed(&self) -> Sealed<'_> {
+        let checksum = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(fields)) => checksum(&fields),
+            _ => String::new(),
+        };
+        Sealed { record: self, checksum }
     }
 
     /// Reads the bytes of file `<sequence>.json` and checks what can be checked without I/O.
@@ -418,9 +461,21 @@ impl Record {
         if !(u64::from(FORMAT - 1)..=u64::from(FORMAT)).contains(&format) {
             return Err(BadRecord::UnknownFormat(format));
         }
+        let fields = serde_json::from_slice(bytes).map_err(unreadable)?;
+        check_seal(&fields).map_err(BadRecord::Contradiction)?;
         let record: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
         record.check(sequence).map_err(BadRecord::Contradiction)?;
         Ok(record)
+    }
+
+    /// Reads a line of an archive file, as [`Record::from_bytes`] reads a file.
+    pub fn from_line(line: &[u8]) -> Result<Self, BadRecord> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            sequence: u64,
+        }
+        let numbered: Result<Numbered, _> = serde_json::from_slice(line);
+        Self::from_bytes(numbered.map_or(0, |numbered| numbered.sequence), line)
     }
 
     fn check(&self, sequence: u64) -> Result<(), String> {
@@ -458,7 +513,17 @@ impl Record {
 
     /// The lowest format that can express the record.
     pub fn lowest_format(&self) -> u32 {
-        if self.kind.is_messages() && self.note.is_none() { 1 } else { 2 }
+        if self.kind.is_messages() && self.note.is_none() && self.pass == 0 { 1 } else { 2 }
+    }
+}
+
+/// Records of earlier programs have no checksum.
+fn check_seal(fields: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+    match fields.get("checksum") {
+        Some(sealed) if *sealed != checksum(fields) => {
+            Err("its checksum does not fit the rest: it was changed after it was written".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

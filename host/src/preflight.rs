@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::config::{Config, SourceConfig, type_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::hive::HivePartitioner;
+use crate::sink::owner::{self, Owner};
 use crate::sink::spark_table;
 use crate::source;
 use crate::storage::{self, Location, StorageError, StorageErrorKind};
@@ -108,11 +109,20 @@ impl Preflight {
             ("dead letters", &config.dead_letters),
             ("checkpoint", &config.checkpoint.location),
         ];
+        let owner = Owner {
+            pipeline: config.name.clone(),
+            checkpoints: storage::open(&config.checkpoint.location, &config.storage)
+                .map(|location| location.path)
+                .unwrap_or_default(),
+        };
         for (name, url) in places {
             let result = async {
                 let location = storage::open(url, &config.storage)?;
                 if name == "table" {
                     spark_table::refuse(&location).await?;
+                }
+                if name != "checkpoint" {
+                    owner::look(&location, &owner).await?;
                 }
                 probe(&location).await?;
                 Ok(format!("{url} can be written"))

@@ -89,7 +89,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Ranges committed.
     pub checkpoints: u64,
-    /// Topic partitions that stopped with an error. Not empty: the run failed.
+    /// Topic partitions that stopped with an error while the others went on.
     pub stopped: Vec<StoppedTopicPartition>,
     /// From start to end.
     pub elapsed: Duration,

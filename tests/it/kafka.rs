@@ -1,6 +1,6 @@
 //! The Kafka source on a real broker.
 
-mod broker;
+pub(crate) mod broker;
 mod group;
 mod member;
 mod positions;

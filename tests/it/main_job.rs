@@ -158,7 +158,28 @@ impl Job {
         let output = command.output().expect("python can be started");
         let said = format!("{}{}", binary::stdout(&output), binary::stderr(&output));
         assert!(output.status.success(), "{said}");
-        serde_json::from_slice(&output.stdout).expect("the report is JSON")
+        let report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+        self.verify(&report);
+        report
+    }
+
+    /// Our own audit comes to the same counts as the independent reader.
+    fn verify(&self, report: &Value) {
+        let pipeline = self.pipeline();
+        let output = binary::run(&["verify", &pipeline.to_string_lossy(), "--deep", "--json"]);
+        let said = format!("{}{}", binary::stdout(&output), binary::stderr(&output));
+        assert!(output.status.success(), "{said}");
+        let audit: Value = serde_json::from_slice(&output.stdout).expect("the audit is JSON");
+        let rows = &audit["total"]["rows"];
+        assert_eq!(rows["written"], report["table"], "{said}");
+        assert_eq!(rows["dead_lettered"], report["dead_letters"], "{said}");
+        assert_eq!(rows["filtered"], report["filtered"], "{said}");
+        assert_eq!(audit["deployments"][0]["transforms"].as_array().map(Vec::len), Some(3), "{said}");
+        let source = &audit["topic_partitions"][0]["source"];
+        assert_eq!(
+            source["committed"], audit["topic_partitions"][0]["next"],
+            "acknowledged as far as committed: {said}"
+        );
     }
 }
 

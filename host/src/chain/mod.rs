@@ -9,6 +9,7 @@
 //! was asked may still be applied, and only the next take-over can tell.
 
 mod create;
+pub mod operator;
 mod prune;
 mod sweep;
 
@@ -18,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange, mark_name,
-    newest, parse_name, record_name, staging_name, topic_partition_directory,
+    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange,
+    mark_name, newest, parse_name, record_name, staging_name, topic_partition_directory,
 };
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -43,6 +44,8 @@ pub enum ChainError {
     Lost(String),
     /// The storage did not answer clearly: drop everything, and take over again later.
     Storage(StorageError),
+    /// The source did not answer, or it reads something else now.
+    Source(Error),
     /// An operator is needed; this topic partition stops.
     Stopped(Error),
 }
@@ -72,6 +75,8 @@ pub struct Chain {
     pub dead_letters: Location,
     /// The rules.
     pub protocol: Protocol,
+    /// The newest record format that this host knows ([`crate::checkpoint::FORMAT`], but for a host of an earlier version).
+    pub newest_format: u32,
     /// How much is kept.
     pub retention: Retention,
     /// Time and randomness.
@@ -87,6 +92,8 @@ pub struct TakeOver {
     pub fence: u64,
     /// Where reading goes on.
     pub next: i64,
+    /// Which pass over the offsets it is.
+    pub pass: u32,
     sequence: u64,
     newest: Id,
     watermark_us: Option<i64>,
@@ -125,7 +132,7 @@ impl Chain {
             let Some(sequence) = newest(names.iter().map(String::as_str)) else {
                 self.check_really_empty(&names)?;
                 let Some(first) = first else { return Ok(Taken::NeedsFirstPosition) };
-                let fence = self.fence(0, None, id, first, None);
+                let fence = self.fence(0, None, id, first, (None, 0));
                 return self.confirm_fence(fence).await.map(|taken| Taken::Over(Box::new(taken)));
             };
             let Some(record) = self.read_newest(sequence).await? else { continue };
@@ -143,7 +150,8 @@ impl Chain {
                     other => other?,
                 }
             }
-            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, record.watermark_us);
+            let carried = (record.watermark_us, record.pass);
+            let fence = self.fence(sequence + 1, Some(record.id), id, record.next, carried);
             let taken = self.confirm_fence(fence).await?;
             if unpublished && !self.protocol.publish_before_fence {
                 self.publish(&record).await?;
@@ -153,8 +161,17 @@ impl Chain {
         Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
     }
 
-    fn fence(&self, sequence: u64, predecessor: Option<Id>, take_over: Id, at: i64, watermark: Option<i64>) -> Record {
-        Record {
+    /// `carried`: the watermark and the pass, which a record takes over from its predecessor.
+    fn fence(
+        &self,
+        sequence: u64,
+        predecessor: Option<Id>,
+        take_over: Id,
+        at: i64,
+        carried: (Option<i64>, u32),
+    ) -> Record {
+        let (watermark_us, pass) = carried;
+        let mut fence = Record {
             format: 1,
             sequence,
             id: Id(self.runtime.random()),
@@ -170,11 +187,14 @@ impl Chain {
             files: Vec::new(),
             dead_letter_files: Vec::new(),
             deployment: DeploymentRecord::default(),
-            watermark_us: watermark,
+            watermark_us,
             written_at_ms: self.runtime.now_ms(),
             kind: RecordKind::Messages,
             note: None,
-        }
+            pass,
+        };
+        fence.format = fence.lowest_format();
+        fence
     }
 
     async fn confirm_fence(self: &Arc<Self>, fence: Record) -> ChainResult<TakeOver> {
@@ -183,6 +203,7 @@ impl Chain {
             id: fence.take_over,
             fence: fence.sequence,
             next: fence.next,
+            pass: fence.pass,
             sequence: fence.sequence,
             newest: fence.id,
             watermark_us: fence.watermark_us,
@@ -238,7 +259,12 @@ impl Chain {
 
     async fn read_newest(&self, sequence: u64) -> ChainResult<Option<Record>> {
         let Some(bytes) = self.look(sequence).await? else { return Ok(None) };
-        let record = Record::from_bytes(sequence, &bytes).map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
+        let known = |record: Record| match record.format {
+            format if format > self.newest_format => Err(BadRecord::UnknownFormat(format.into())),
+            _ => Ok(record),
+        };
+        let record = Record::from_bytes(sequence, &bytes).and_then(known);
+        let record = record.map_err(|bad| self.stop_at_bad_record(sequence, &bad))?;
         self.check_owner(&record)?;
         Ok(Some(record))
     }
@@ -267,15 +293,29 @@ impl Chain {
             return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
         }
         if record.topic_identity != self.topic_identity {
-            let message = format!(
-                "{} is not what its checkpoints in {directory} were made of: they say `{}`, the source says `{}`",
-                self.topic_partition, record.topic_identity, self.topic_identity
-            );
-            let hint = "the topic was deleted and created anew (or the file replaced): offsets of one mean nothing in the \
-                        other. Start a new pipeline with its own [checkpoint] and [table] locations";
-            return Err(ChainError::Stopped(Error::fatal(message).hint(hint)));
+            return Err(ChainError::Stopped(self.another_topic(&record.topic_identity, &self.topic_identity)));
         }
         Ok(())
+    }
+
+    /// Whether the topic is still the one that the chain was taken over for.
+    ///
+    /// # Errors
+    /// It was deleted and created anew since.
+    pub fn check_identity(&self, now: &str) -> Result<(), Error> {
+        if now == self.topic_identity { Ok(()) } else { Err(self.another_topic(&self.topic_identity, now)) }
+    }
+
+    fn another_topic(&self, recorded: &str, now: &str) -> Error {
+        let message = format!(
+            "{} is not what its checkpoints in {} were made of: they say `{recorded}`, the source says `{now}`",
+            self.topic_partition,
+            self.directory()
+        );
+        Error::fatal(message).hint(
+            "the topic was deleted and created anew (or the file replaced): offsets of one mean nothing in the other. \
+             Start a new pipeline with its own [checkpoint] and [table] locations",
+        )
     }
 
     /// A directory with an archive or marks but without records was tampered with: starting anew would double rows.
@@ -378,8 +418,9 @@ impl TakeOver {
     /// Commits a record without files: a gap in the source, or what an operator decided. On success `self.next` is `next`.
     pub async fn note(&mut self, kind: RecordKind, next: i64, note: Option<Note>) -> ChainResult<()> {
         let start = self.next;
-        let fence =
-            self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, self.watermark_us);
+        let pass = if next < start { self.pass + 1 } else { self.pass };
+        let carried = (self.watermark_us, pass);
+        let fence = self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, carried);
         let mut record = Record { kind, next, note, ..fence };
         record.format = record.lowest_format();
         self.create(record).await
@@ -391,6 +432,7 @@ impl TakeOver {
         self.newest = record.id;
         self.next = record.next;
         self.watermark_us = record.watermark_us;
+        self.pass = record.pass;
         self.chain.publish(&record).await?;
         prune::prune(&self.chain, &names).await;
         Ok(())
@@ -410,7 +452,7 @@ impl TakeOver {
                 Some(self.newest),
                 self.id,
                 range.next,
-                self.watermark_us.max(range.max_event_time_us),
+                (self.watermark_us.max(range.max_event_time_us), self.pass),
             )
         }
     }

@@ -87,11 +87,7 @@ async fn archived_up_to(chain: &Chain) -> StorageResult<Option<u64>> {
 async fn archive(chain: &Chain, records: &[&Record]) -> StorageResult<()> {
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
     let name = format!("{:020}-{:020}", first.sequence, last.sequence);
-    let mut bytes = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut bytes, record).unwrap_or_default();
-        bytes.push(b'\n');
-    }
+    let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_line()).collect();
     let storage = &chain.checkpoints.storage;
     // Named like a record's temporary file, so that the sweep of a later take-over finds what a crash leaves.
     let temporary = chain.path(&temporary_name(last.sequence, Id(chain.runtime.random())));

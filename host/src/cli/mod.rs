@@ -9,10 +9,13 @@ mod dead_letters;
 mod eventsim;
 mod live;
 mod logging;
+mod offsets;
+mod repair;
 mod run;
 mod stop;
 mod table;
 mod transform;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +41,9 @@ enum Verb {
     Check(check::Arguments),
     Table(table::Arguments),
     DeadLetters(dead_letters::Arguments),
+    Verify(verify::Arguments),
+    Repair(repair::Arguments),
+    Offsets(offsets::Arguments),
     Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
     Completions(completions::Arguments),
@@ -52,6 +58,9 @@ impl Cli {
             Verb::Check(arguments) => arguments.run(),
             Verb::Table(arguments) => arguments.run(),
             Verb::DeadLetters(arguments) => arguments.run(),
+            Verb::Verify(arguments) => arguments.run(),
+            Verb::Repair(arguments) => arguments.run(),
+            Verb::Offsets(arguments) => arguments.run(),
             Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
@@ -70,6 +79,15 @@ fn module_cache() -> Option<PathBuf> {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     if name.is_empty() { Err("the name is missing".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+/// Who runs this, for records: `user@machine`.
+fn operator() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("USER").or_else(|| variable("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user}@{}", machine.trim())
 }
 
 /// Waits for what a storage answers.

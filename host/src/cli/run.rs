@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
     /// When to end. caught-up: when every topic partition has reached the end that it had at the start.
     #[arg(long, value_enum)]
     until: Option<Until>,
+    /// End with exit code 1 if any topic partition stopped with an error. Without this only a run in which all of them
+    /// stopped does.
+    #[arg(long)]
+    fail_if_stopped: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -56,6 +60,8 @@ impl Arguments {
         } else {
             write!(out, "{summary}")?;
         }
-        Ok(if summary.stopped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let stopped = summary.stopped.len() as u64;
+        let failed = stopped > 0 && (self.fail_if_stopped || stopped >= summary.topic_partitions);
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

@@ -74,8 +74,19 @@ pub struct KafkaConfig {
     pub group: String,
     /// Where a topic partition without records starts.
     pub start: StartPosition,
+    /// What to do when messages have expired before they were read.
+    pub on_data_loss: OnDataLoss,
     /// librdkafka settings, without those that the protocol depends on (refused when the file is read).
     pub options: Settings,
+}
+
+/// `on_data_loss = ...`: messages have expired in Kafka before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDataLoss {
+    /// The topic partition stops, and an operator decides.
+    Stop,
+    /// A record of the gap stands in the chain, and reading goes on at the first message that is left.
+    Record,
 }
 
 /// `start = ...`: where a topic partition without records starts.

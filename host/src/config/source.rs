@@ -6,7 +6,7 @@ use super::file::{Field, Section};
 use super::mistake::did_you_mean;
 use super::secret::Settings;
 use super::value;
-use super::{EventsimConfig, FileConfig, KafkaConfig, SourceConfig, StartPosition};
+use super::{EventsimConfig, FileConfig, KafkaConfig, OnDataLoss, SourceConfig, StartPosition};
 
 /// The topics that the simulator writes.
 pub const EVENTSIM_TOPICS: [&str; 4] = ["listen_events", "page_view_events", "auth_events", "status_change_events"];
@@ -79,9 +79,20 @@ fn kafka_source(section: Section<'_>) -> Option<KafkaConfig> {
         Some(field) => start(&field),
         None => Some(StartPosition::Earliest),
     };
+    let on_data_loss = match section.optional("on_data_loss") {
+        Some(field) => value::choice(&field, &[("stop", OnDataLoss::Stop), ("record", OnDataLoss::Record)]),
+        None => Some(OnDataLoss::Stop),
+    };
     let options = section.section("options").map(options).unwrap_or_default();
     section.finish();
-    Some(KafkaConfig { brokers: brokers?, topics: topics?, group: group?, start: start?, options })
+    Some(KafkaConfig {
+        brokers: brokers?,
+        topics: topics?,
+        group: group?,
+        start: start?,
+        on_data_loss: on_data_loss?,
+        options,
+    })
 }
 
 fn brokers(field: &Field<'_>) -> Option<String> {

@@ -242,7 +242,9 @@ fn written(config: &Config) -> String {
             let KafkaConfig { brokers, topics, group, .. } = kafka;
             writeln!(
                 text,
-                "[source.kafka]\nbrokers = {brokers:?}\ntopics = {topics:?}\ngroup = {group:?}\nstart = {start}"
+                "[source.kafka]\nbrokers = {brokers:?}\ntopics = {topics:?}\ngroup = {group:?}\nstart = {start}\n\
+                 on_data_loss = \"{}\"",
+                if kafka.on_data_loss == OnDataLoss::Stop { "stop" } else { "record" }
             )
             .unwrap();
             text += "[source.kafka.options]\n";
@@ -314,13 +316,14 @@ fn any_source() -> impl Strategy<Value = SourceConfig> {
         (0..i64::MAX).prop_map(StartPosition::Timestamp),
         "hdfs://[a-z]{1,8}/[a-z]{1,8}".prop_map(StartPosition::SparkCheckpoint),
     ];
+    let on_data_loss = prop_oneof![Just(OnDataLoss::Stop), Just(OnDataLoss::Record)];
     let options = proptest::collection::btree_map("x\\.[a-z.]{1,12}", "[ -~]{0,12}", 0..4);
     let topics = proptest::collection::btree_set("[a-z][a-z0-9_.-]{0,12}", 1..4);
     prop_oneof![
-        ("[a-z]{1,8}:[1-9][0-9]{0,3}", topics, "[a-z]{1,8}", start, options).prop_map(
-            |(brokers, topics, group, start, options)| {
+        ("[a-z]{1,8}:[1-9][0-9]{0,3}", topics, "[a-z]{1,8}", (start, on_data_loss), options).prop_map(
+            |(brokers, topics, group, (start, on_data_loss), options)| {
                 let (topics, options) = (topics.into_iter().collect(), options.into_iter().collect());
-                SourceConfig::Kafka(KafkaConfig { brokers, topics, group, start, options })
+                SourceConfig::Kafka(KafkaConfig { brokers, topics, group, start, on_data_loss, options })
             }
         ),
         "/[a-z]{1,8}/[a-z*]{1,8}".prop_map(|path| SourceConfig::File(FileConfig { path })).prop_filter(

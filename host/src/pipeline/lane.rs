@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::chain::{ChainError, ChainResult, TakeOver};
+use futures::future::BoxFuture;
+
+use crate::chain::{Chain, ChainError, ChainResult, TakeOver};
 use crate::checkpoint::RowCounts;
 use crate::error::{Error, Result};
 use crate::report::DeadLetterCause;
@@ -23,6 +25,11 @@ pub enum LaneEnd {
     Finished,
     /// It reached the end it was given (or its source's), and its last range is committed.
     CaughtUp,
+    /// What it was to read next has expired in the source; what was open is committed.
+    Expired {
+        /// The offset that was to be read next.
+        position: i64,
+    },
     /// It was told to drop what is open.
     Dropped,
     /// Another take-over owns the chain, or the storage does not answer, or an operator is needed.
@@ -69,6 +76,7 @@ enum Goal {
     KeepOn,
     Finish,
     CatchUp,
+    GoOnAfterLoss,
 }
 
 pub(super) struct Lane {
@@ -136,6 +144,13 @@ impl Lane {
         }
     }
 
+    /// What is to be read next is gone from the source.
+    pub(super) fn expired(&mut self) {
+        if self.goal == Goal::KeepOn {
+            self.goal = Goal::GoOnAfterLoss;
+        }
+    }
+
     /// No more is read; what is open will be committed.
     pub(super) fn finish(&mut self) {
         self.goal = Goal::Finish;
@@ -165,6 +180,7 @@ impl Lane {
             Goal::KeepOn => None,
             Goal::Finish => Some(LaneEnd::Finished),
             Goal::CatchUp => Some(LaneEnd::CaughtUp),
+            Goal::GoOnAfterLoss => Some(LaneEnd::Expired { position: self.next }),
         }
     }
 
@@ -179,11 +195,15 @@ impl Lane {
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
         let closing = range.close()?;
         committed.rows = closing.rows();
+        // Asked after the last message of the range was read, answered while its files are closed.
+        let identity = self.reader.identity();
         runtime.spawn(Box::pin(async move {
             let storages = closing.storages();
-            let outcome = match closing.staged().await {
-                Err(error) => Err(ChainError::Storage(error)),
-                Ok(staged) => {
+            let (staged, identity) = futures::join!(closing.staged(), unchanged(identity, take_over.chain()));
+            let outcome = match (staged, identity) {
+                (Err(error), _) => Err(ChainError::Storage(error)),
+                (_, Err(error)) => Err(ChainError::Source(error)),
+                (Ok(staged), Ok(())) => {
                     committed.files = staged.files.len() as u64;
                     committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
                     let outcome = take_over.commit(staged.clone()).await;
@@ -207,4 +227,10 @@ impl Lane {
     pub(super) fn committed(&mut self, take_over: Box<TakeOver>) {
         self.take_over = Some(take_over);
     }
+}
+
+/// A range may be committed only if all of it was read from the topic that the chain belongs to.
+async fn unchanged(identity: Option<BoxFuture<'static, Result<Option<String>>>>, chain: &Chain) -> Result<()> {
+    let Some(identity) = identity else { return Ok(()) };
+    identity.await?.map_or(Ok(()), |now| chain.check_identity(&now))
 }

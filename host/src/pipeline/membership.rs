@@ -23,6 +23,7 @@ use super::lane::{LaneEnd, LaneStart};
 use super::places::Places;
 use super::worker::{Command, Notice};
 use crate::chain::{Chain, ChainError, ChainResult, TakeOver, Taken};
+use crate::checkpoint::RecordKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Ended;
 use crate::runtime::Runtime;
@@ -65,6 +66,8 @@ struct Member {
     /// Tells the take-over that runs from earlier ones.
     attempt: u64,
     first: Option<i64>,
+    /// The messages before this offset have expired: a gap is recorded before reading goes on.
+    gap_until: Option<i64>,
     until: Option<i64>,
     next: i64,
     failures: u32,
@@ -73,6 +76,16 @@ struct Member {
 }
 
 type TakenOver = (TopicPartition, u64, ChainResult<Taken>);
+
+async fn take_over(chain: &Arc<Chain>, first: Option<i64>, gap_until: Option<i64>) -> ChainResult<Taken> {
+    let mut taken = chain.take_over(first).await?;
+    if let (Taken::Over(take_over), Some(until)) = (&mut taken, gap_until)
+        && take_over.next < until
+    {
+        take_over.note(RecordKind::Gap, until, None).await?;
+    }
+    Ok(taken)
+}
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +278,17 @@ impl Membership {
             let identity = self.source.identity(&topic_partition)?;
             let chain = self.places.chain(&topic_partition, identity);
             let state = if self.stopping { State::Done } else { State::Queued };
-            let member = Member { state, chain, attempt: 0, first: None, until, next: 0, failures: 0, revoked: false };
+            let member = Member {
+                state,
+                chain,
+                attempt: 0,
+                first: None,
+                gap_until: None,
+                until,
+                next: 0,
+                failures: 0,
+                revoked: false,
+            };
             self.members.insert(topic_partition, member);
             self.account.owned();
         }
@@ -290,9 +313,9 @@ impl Membership {
             member.attempt = self.attempts;
             member.state = State::TakingOver;
             let (chain, first, took) = (Arc::clone(&member.chain), member.first, self.took.clone());
-            let (topic_partition, attempt) = (topic_partition.clone(), member.attempt);
+            let (topic_partition, attempt, gap) = (topic_partition.clone(), member.attempt, member.gap_until);
             self.runtime.spawn(Box::pin(async move {
-                let outcome = chain.take_over(first).await;
+                let outcome = take_over(&chain, first, gap).await;
                 let _ = took.send((topic_partition, attempt, outcome));
             }));
         }
@@ -474,8 +497,30 @@ impl Membership {
                 tracing::warn!(%topic_partition, ?error, "its last range was not committed and will be read again");
                 self.set(topic_partition, State::Done);
             }
+            LaneEnd::Expired { .. } if ending => self.set(topic_partition, State::Done),
+            LaneEnd::Expired { position } => match self.after_loss(topic_partition, position) {
+                Ok(first) => {
+                    let lost = first - position;
+                    tracing::error!(%topic_partition, position, first, lost, "messages expired before they were read; recorded as a gap");
+                    if let Some(member) = self.members.get_mut(topic_partition) {
+                        member.gap_until = Some(first);
+                        member.state = State::Queued;
+                    }
+                }
+                Err(error) => self.failed(topic_partition, error),
+            },
             LaneEnd::Chain(error) => self.chain_failed(topic_partition, error),
             LaneEnd::Failed(error) => self.failed(topic_partition, error),
+        }
+    }
+
+    /// Where to go on; an error where the topic is another one now, or the user wants to decide.
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        let first = self.source.after_loss(topic_partition, position);
+        let identity = self.source.identity(topic_partition)?;
+        match self.members.get(topic_partition) {
+            Some(member) => member.chain.check_identity(&identity).and(first),
+            None => first,
         }
     }
 
@@ -489,7 +534,7 @@ impl Membership {
                 tracing::warn!(%topic_partition, %error, "storage does not answer; trying again");
                 self.wait(topic_partition);
             }
-            ChainError::Stopped(error) => self.failed(topic_partition, error),
+            ChainError::Source(error) | ChainError::Stopped(error) => self.failed(topic_partition, error),
         }
     }
 

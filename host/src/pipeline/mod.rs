@@ -39,6 +39,7 @@ use crate::report::{Ended, Progress, Summary, Usage};
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::sink::dead_letter;
 use crate::sink::hive::HivePartitioner;
+use crate::sink::owner::{self, Owner};
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::spark_table;
 use crate::sink::stage::Memory;
@@ -72,6 +73,7 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
     let parts = Parts::new(config, Arc::new(chain), runtime)?;
     tokio.block_on(spark_table::refuse(&parts.places.table))?;
+    tokio.block_on(parts.claim_tables())?;
     let storage = config.storage.clone();
     let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
     let (ended, account) = parts.run(config, source, options)?;
@@ -133,6 +135,16 @@ impl Parts {
             max_open_hive_partitions: config.table.max_open_hive_partitions,
         };
         Ok(Self { chain, partitioner, places, runtime })
+    }
+
+    /// Makes table and dead letters ours, or refuses to write where another pipeline does.
+    async fn claim_tables(&self) -> Result<()> {
+        let places = &self.places;
+        let owner = Owner { pipeline: places.pipeline.clone(), checkpoints: places.checkpoints.path.clone() };
+        for location in [&places.table, &places.dead_letters] {
+            owner::claim(location, &owner, self.runtime.random()).await?;
+        }
+        Ok(())
     }
 
     fn run(self, config: &Config, source: Box<dyn source::Source>, options: &RunOptions) -> Result<(Ended, Account)> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::chain::{Chain, TakeOver};
-use crate::checkpoint::{DeploymentRecord, Protocol, Retention};
+use crate::checkpoint::{DeploymentRecord, FORMAT, Protocol, Retention};
 use crate::runtime::Runtime;
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::RangeContext;
@@ -51,6 +51,7 @@ impl Places {
             table: self.table.clone(),
             dead_letters: self.dead_letters.clone(),
             protocol: self.protocol,
+            newest_format: FORMAT,
             retention: self.retention,
             runtime: Arc::clone(&self.runtime),
         })
@@ -62,6 +63,7 @@ impl Places {
             topic_partition: take_over.chain().topic_partition.clone(),
             pipeline: self.pipeline.clone(),
             take_over: take_over.id,
+            pass: take_over.pass,
             deployment: self.deployment.clone(),
             options: self.options.clone(),
             dead_letter_options: self.dead_letter_options.clone(),

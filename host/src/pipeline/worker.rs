@@ -203,6 +203,10 @@ impl Worker {
                     lane.reached(next);
                     true
                 }
+                Read::Expired { .. } => {
+                    lane.expired();
+                    true
+                }
                 Read::Finished { next } => {
                     lane.reached(next);
                     lane.exhausted();

@@ -5,6 +5,7 @@
 pub mod dead_letter;
 pub mod hive;
 pub mod hive_path;
+pub mod owner;
 pub mod part_file;
 pub mod publish;
 pub mod range;

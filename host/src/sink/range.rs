@@ -35,6 +35,8 @@ pub struct RangeContext {
     pub pipeline: String,
     /// The take-over, for the footers.
     pub take_over: Id,
+    /// Which pass over the offsets it is: a part of the files' names.
+    pub pass: u32,
     /// Which transforms make the rows.
     pub deployment: DeploymentRecord,
     /// How the table's files are encoded.
@@ -226,7 +228,7 @@ impl OpenRange {
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         let of = files.len();
         let close = |(number, (hive_partition, file)): (usize, (Arc<str>, OpenFile))| {
-            let name = target_name(&self.context.topic_partition, self.start, number);
+            let name = target_name(&self.context.topic_partition, self.start, number, self.context.pass);
             let target = if hive_partition.is_empty() {
                 format!("{table}/{name}")
             } else {

@@ -18,11 +18,13 @@
 
 mod failure;
 mod group;
+mod known;
 mod positions;
 mod reader;
 mod settings;
+mod topic_ids;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -33,11 +35,13 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::group::{Change, Group};
+pub(super) use self::known::known_offsets;
 use self::reader::KafkaReader;
+use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;
 use super::{OpenLocation, PartitionReader, Source, SourceEvent, TopicPartition, Wake};
-use crate::config::{KafkaConfig, StartPosition};
+use crate::config::{KafkaConfig, OnDataLoss, StartPosition};
 use crate::error::{Error, Result};
 
 /// The client that belongs to the group.
@@ -51,9 +55,6 @@ const EVENTS_TO_LOOK_THROUGH: usize = 1000;
 
 /// How long a synchronous commit may take before it counts as unanswered.
 const COMMIT_ANSWER: Duration = Duration::from_secs(5);
-
-/// How long a topic id is believed: long enough for one assignment of a thousand topic partitions.
-const TOPIC_ID_AGE: Duration = Duration::from_secs(5);
 
 /// Kafka as a source.
 pub struct KafkaSource {
@@ -70,7 +71,9 @@ pub struct KafkaSource {
     reading: BTreeMap<TopicPartition, Arc<AtomicI64>>,
     /// What the client has been told to read. It follows `reading` once no answer is due any more.
     told: BTreeSet<TopicPartition>,
-    topic_ids: HashMap<Arc<str>, (Instant, String)>,
+    topic_ids: Arc<TopicIds>,
+    /// Topic ids that were asked for before are not believed any more.
+    topic_ids_since: Instant,
     spark_offsets: Option<spark_checkpoint::Offsets>,
 }
 
@@ -96,7 +99,8 @@ impl KafkaSource {
             leaving: BTreeSet::new(),
             reading: BTreeMap::new(),
             told: BTreeSet::new(),
-            topic_ids: HashMap::new(),
+            topic_ids: Arc::default(),
+            topic_ids_since: Instant::now(),
             spark_offsets: None,
         })
     }
@@ -106,7 +110,7 @@ impl KafkaSource {
         match change {
             Change::Assign(topic_partitions) => {
                 self.ours.extend(topic_partitions.iter().cloned());
-                self.topic_ids.clear();
+                self.topic_ids_since = Instant::now();
                 self.assign_anew(Answer::Assign)?;
                 // Also an empty share is told: a run that only catches up ends by it.
                 Ok(Some(SourceEvent::Assigned(topic_partitions)))
@@ -179,18 +183,6 @@ impl KafkaSource {
         Ok(())
     }
 
-    fn topic_id(&mut self, topic: &Arc<str>) -> Result<String> {
-        if let Some((asked, id)) = self.topic_ids.get(topic)
-            && asked.elapsed() < TOPIC_ID_AGE
-        {
-            return Ok(id.clone());
-        }
-        let failed = |code| failure::of_code(code, format!("cannot ask Kafka for the id of topic {topic}"));
-        let id = kafka_ffi::topic_id(&self.client, topic, positions::ANSWER).map_err(failed)?;
-        self.topic_ids.insert(Arc::clone(topic), (Instant::now(), id.clone()));
-        Ok(id)
-    }
-
     /// Topic partitions that the Spark query did not know start at their first offset.
     fn spark_positions(&mut self, location: &str, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
         let offsets = match self.spark_offsets.take() {
@@ -235,8 +227,9 @@ impl Source for KafkaSource {
     }
 
     fn identity(&mut self, topic_partition: &TopicPartition) -> Result<String> {
-        let id = self.topic_id(&topic_partition.topic)?;
-        Ok(if id.is_empty() { "without topic id".to_owned() } else { id })
+        let topic = &topic_partition.topic;
+        let id = self.topic_ids.ask(&self.client, topic, self.topic_ids_since)?;
+        id.ok_or_else(|| failure::of_code(Code::UnknownTopic, format!("topic {topic} is not in Kafka any more")))
     }
 
     fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
@@ -266,7 +259,12 @@ impl Source for KafkaSource {
             let queue = PartitionQueue::split(&self.client, topic_partition, Wake::clone(wake))
                 .ok_or_else(|| Error::fatal(format!("the Kafka client does not know {topic_partition}")))?;
             let position = Arc::new(AtomicI64::new(*offset));
-            readers.push(Box::new(KafkaReader::new(topic_partition.clone(), queue, Arc::clone(&position))));
+            let identity = reader::Identity {
+                client: Arc::clone(&self.client),
+                topic_ids: Arc::clone(&self.topic_ids),
+                tokio: self.tokio.clone(),
+            };
+            readers.push(Box::new(KafkaReader::new(topic_partition.clone(), queue, Arc::clone(&position), identity)));
             self.reading.insert(topic_partition.clone(), position);
         }
         let changed: Vec<_> = from.iter().map(|(topic_partition, _)| topic_partition.clone()).collect();
@@ -314,6 +312,24 @@ impl Source for KafkaSource {
                 tracing::debug!(%topic_partition, ?code, "the group did not say whether we are still assigned");
                 None
             }
+        }
+    }
+
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        // What is asked for next must be the topic as it is now.
+        self.topic_ids_since = Instant::now();
+        let asked = std::slice::from_ref(topic_partition);
+        let first = positions::first(&self.client, asked)?.first().copied().unwrap_or_default();
+        if first <= position {
+            let end = positions::ends(&self.client, asked)?.first().copied().unwrap_or_default();
+            if end >= position {
+                return Err(Error::transient(format!("offset {position} of {topic_partition} is there again")));
+            }
+            return Err(failure::beyond_the_end(topic_partition, position, end));
+        }
+        match self.config.on_data_loss {
+            OnDataLoss::Stop => Err(failure::expired(topic_partition, position, first)),
+            OnDataLoss::Record => Ok(first),
         }
     }
 

@@ -14,12 +14,15 @@ mod kafka_ffi;
 pub mod kafka_producer;
 pub mod spark_checkpoint;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use crate::config::{SourceConfig, StartPosition};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Location;
 
 /// Opens a location; a source uses it for `start = { spark_checkpoint = ... }`.
@@ -68,6 +71,34 @@ pub fn probe(
             eventsim::EventsimSource::new(config)?;
             Ok(usize::try_from(config.topic_partitions).unwrap_or_default())
         }
+    }
+}
+
+/// What a source knows of a topic partition at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KnownOffsets {
+    /// The first offset that is still there.
+    pub earliest: i64,
+    /// The end, exclusive (Kafka: the last stable offset), where it is known.
+    pub latest: Option<i64>,
+    /// What the group has committed.
+    pub committed: Option<i64>,
+    /// What the topic is beyond its name.
+    pub identity: String,
+}
+
+/// What the source knows of these topic partitions, without joining the group or reading. Blocking. Those that it does not
+/// have are left out; sources without a server know nothing.
+///
+/// # Errors
+/// The brokers do not answer.
+pub fn known_offsets(
+    config: &SourceConfig,
+    topic_partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, KnownOffsets>> {
+    match config {
+        SourceConfig::Kafka(config) => kafka::known_offsets(config, topic_partitions),
+        SourceConfig::File(_) | SourceConfig::Eventsim(_) => Ok(BTreeMap::new()),
     }
 }
 
@@ -177,6 +208,12 @@ pub enum Read {
         /// The offset to read next.
         next: i64,
     },
+    /// What stood at the position is gone: it has expired before it was read, or the log was made anew. Nothing more comes;
+    /// [`Source::after_loss`] says where to go on.
+    Expired {
+        /// The offset that was to be read next.
+        position: i64,
+    },
     /// The end for good: a file or a simulation is exhausted.
     Finished {
         /// The offset at which it ends (exclusive).
@@ -188,6 +225,14 @@ pub enum Read {
 pub trait PartitionReader: Send {
     /// Up to `limit` messages, without waiting.
     fn read(&mut self, limit: usize) -> Result<Read>;
+
+    /// Asks what the topic is, after everything that was read so far: the answer is [`Source::identity`] at some moment
+    /// after this call. It may be another one than at the start, if the topic was deleted and created anew meanwhile, and
+    /// then some of what was read may be of the new one. An answer of `None`: there is no such topic any more, so all that
+    /// was read is of the one that there was. No question at all: what this source reads is never replaced under its name.
+    fn identity(&self) -> Option<BoxFuture<'static, Result<Option<String>>>> {
+        None
+    }
 }
 
 /// Wakes the worker that waits for a reader. Cheap, may be called from any thread.
@@ -234,6 +279,15 @@ pub trait Source: Send {
     /// Whether the group still assigns this topic partition to us, asked by a synchronous commit of `next`, which a stale
     /// generation is refused. `None`: no answer.
     fn still_assigned(&mut self, topic_partition: &TopicPartition, next: i64) -> Option<bool>;
+
+    /// A reader said [`Read::Expired`] at `position`: the first offset that is left, where the user wants the gap to be
+    /// recorded and reading to go on.
+    ///
+    /// # Errors
+    /// The user wants it to stop (the default); or it is no expiry, because nothing after `position` exists.
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        Err(Error::fatal(format!("offset {position} of {topic_partition} is gone, and this source keeps everything")))
+    }
 
     /// Messages between our position and the end, where the source knows it without asking anyone.
     fn lag(&self, topic_partition: &TopicPartition) -> Option<i64>;

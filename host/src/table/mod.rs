@@ -11,9 +11,9 @@ mod cell;
 pub mod dead_letters;
 mod head;
 mod listing;
-mod part;
+pub(crate) mod part;
 pub mod print;
-mod scan;
+pub(crate) mod scan;
 mod schema;
 #[cfg(test)]
 mod tests;

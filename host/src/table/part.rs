@@ -30,7 +30,7 @@ const RANGES_SIDE_BY_SIDE: usize = 8;
 
 /// Why a file was not read.
 #[derive(Debug)]
-pub(super) enum PartError {
+pub(crate) enum PartError {
     /// It is not there any more.
     Gone,
     /// The storage failed.
@@ -76,7 +76,7 @@ fn failed(file: &DataFile, error: StorageError) -> Error {
 }
 
 /// The footer of a file.
-pub(super) async fn footer(
+pub(crate) async fn footer(
     storage: &dyn Storage,
     file: &DataFile,
 ) -> std::result::Result<Arc<ParquetMetaData>, PartError> {
@@ -135,7 +135,7 @@ async fn fetch(
 }
 
 /// The rows of a file, batch by batch.
-pub(super) struct PartRows<'a> {
+pub(crate) struct PartRows<'a> {
     storage: &'a dyn Storage,
     file: &'a DataFile,
     decoder: ParquetPushDecoder,
@@ -143,7 +143,7 @@ pub(super) struct PartRows<'a> {
 
 impl<'a> PartRows<'a> {
     /// Rows as `choose` selects them: columns, row groups, filter, limit.
-    pub(super) fn new(
+    pub(crate) fn new(
         storage: &'a dyn Storage,
         file: &'a DataFile,
         footer: Arc<ParquetMetaData>,
@@ -154,7 +154,7 @@ impl<'a> PartRows<'a> {
     }
 
     /// The next batch, or `None` after the last.
-    pub(super) async fn next(&mut self) -> std::result::Result<Option<RecordBatch>, PartError> {
+    pub(crate) async fn next(&mut self) -> std::result::Result<Option<RecordBatch>, PartError> {
         loop {
             match decode(&mut self.decoder)? {
                 DecodeResult::Data(batch) => return Ok(Some(batch)),

@@ -257,7 +257,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// `text` with control characters, and those that change the order of what follows, written as escapes.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let reorders = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -324,7 +324,7 @@ fn indented(json: &str) -> String {
 }
 
 /// Columns under their names.
-struct Table {
+pub(crate) struct Table {
     widths: Vec<usize>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
@@ -332,7 +332,7 @@ struct Table {
 
 impl Table {
     /// `right`: the columns that are aligned to the right.
-    fn new(names: &[&str], right: &[usize]) -> Self {
+    pub(crate) fn new(names: &[&str], right: &[usize]) -> Self {
         let mut table = Self {
             widths: vec![0; names.len()],
             right: (0..names.len()).map(|column| right.contains(&column)).collect(),
@@ -342,14 +342,14 @@ impl Table {
         table
     }
 
-    fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         for (width, cell) in self.widths.iter_mut().zip(&cells) {
             *width = (*width).max(cell.chars().count());
         }
         self.rows.push(cells);
     }
 
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         for row in &self.rows {
             let mut line = String::new();
             for ((cell, &width), &right) in row.iter().zip(&self.widths).zip(&self.right) {

@@ -13,38 +13,38 @@ const DIRECTORIES_SIDE_BY_SIDE: usize = 16;
 
 /// The data files of one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HivePartition {
+pub(crate) struct HivePartition {
     /// Its path below the table's directory: `year=2026/month=11`; empty for the table's directory itself.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// By name.
-    pub(super) files: Vec<DataFile>,
+    pub(crate) files: Vec<DataFile>,
 }
 
 /// One `.parquet` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DataFile {
+pub(crate) struct DataFile {
     /// The absolute path on the storage.
-    pub(super) absolute: String,
+    pub(crate) absolute: String,
     /// The path below the table's directory.
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    pub(super) modified_ms: i64,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) modified_ms: i64,
 }
 
 impl HivePartition {
     /// Names and values of its path, in order; `None` is null.
-    pub(super) fn values(&self) -> Vec<(String, Option<String>)> {
+    pub(crate) fn values(&self) -> Vec<(String, Option<String>)> {
         values(&self.path)
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 }
 
 /// Finds all data files below `below` (all of the table, when it is `None`), by hive partition. `enter` says of a
 /// directory, given by its path below the table's, whether it is of interest.
-pub(super) async fn scan(
+pub(crate) async fn scan(
     location: &Location,
     below: Option<&str>,
     enter: impl Fn(&str) -> bool,
@@ -102,7 +102,7 @@ fn start(below: Option<&str>) -> Result<String> {
 }
 
 /// Names and values of a path: `year=2026/level=a%2Fb` gives `2026` and `a/b`. Parts without `=` say nothing.
-pub(super) fn values(path: &str) -> Vec<(String, Option<String>)> {
+pub(crate) fn values(path: &str) -> Vec<(String, Option<String>)> {
     let pairs = path.split('/').filter_map(|part| part.split_once('='));
     pairs.map(|(name, value)| (unescape(name), (value != DEFAULT_PARTITION).then(|| unescape(value)))).collect()
 }

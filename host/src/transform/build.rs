@@ -251,7 +251,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| Error::fatal(format!("cannot write {}", path.display())).because(error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
-    let mut file = tempfile::Builder::new().prefix(".module").tempfile_in(directory).map_err(failed)?;
+    // A module is no secret: who may read it follows from the user's umask, as for any file that a compiler writes.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(".module").permissions(mode).tempfile_in(directory);
+    let mut file = file.map_err(failed)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -350,6 +353,12 @@ mod tests {
         assert_eq!(built.name, "keep-plays");
         let module = fs::read(&built.path).expect("the module");
         assert_eq!(built.size, module.len() as u64);
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&built.path).expect("the module").permissions());
+        assert_eq!(mode & 0o600, 0o600);
+        fs::write(out.path().join("plain"), b"").expect("a file");
+        let plain = fs::metadata(out.path().join("plain")).expect("a file").permissions();
+        assert_eq!(mode, std::os::unix::fs::PermissionsExt::mode(&plain), "as readable as any other file");
         let sections = custom_sections(&module);
         assert!(["name", "wasmill"].iter().all(|name| sections.iter().any(|found| found == name)), "{sections:?}");
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use wasmill::config::{KafkaConfig, StartPosition};
+use wasmill::config::{KafkaConfig, OnDataLoss, StartPosition};
 
 use crate::servers::{kafka, unique};
 
@@ -27,12 +27,32 @@ pub(crate) fn topic(name: &str, topic_partitions: i32, options: &[(&str, &str)])
     }
     let made = block_on(admin().create_topics([&topic], &AdminOptions::new())).expect("the broker answers");
     made[0].as_ref().expect("the topic is made");
+    until_known(&name);
     name
 }
 
 pub(crate) fn delete_topic(name: &str) {
     let deleted = block_on(admin().delete_topics(&[name], &AdminOptions::new())).expect("the broker answers");
     deleted[0].as_ref().expect("the topic is deleted");
+}
+
+/// The broker answers before its own metadata say so.
+fn until_known(name: &str) {
+    let started = std::time::Instant::now();
+    loop {
+        let metadata = admin().inner().fetch_metadata(Some(name), WAIT).expect("the broker answers");
+        if metadata.topics().iter().all(|topic| topic.error().is_none() && !topic.partitions().is_empty()) {
+            return;
+        }
+        assert!(started.elapsed() < WAIT, "{name} does not appear");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Adds topic partitions until there are `count`.
+pub(crate) fn add_topic_partitions(topic: &str, count: usize) {
+    let made = block_on(admin().create_partitions(&[NewPartitions::new(topic, count)], &AdminOptions::new()));
+    made.expect("the broker answers")[0].as_ref().expect("topic partitions are added");
 }
 
 /// Forgets all messages before `offset`, as retention does.
@@ -98,6 +118,7 @@ pub(crate) fn config(topics: &[&str], start: StartPosition, options: &[(&str, &s
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         group: unique("group"),
         start,
+        on_data_loss: OnDataLoss::Stop,
         options: options.iter().copied().collect(),
     }
 }
@@ -109,7 +130,7 @@ pub(crate) fn make_again(name: &str, topic_partitions: i32) {
     loop {
         let made = block_on(admin().create_topics([&topic], &AdminOptions::new())).expect("the broker answers");
         match &made[0] {
-            Ok(_) => return,
+            Ok(_) => return until_known(name),
             // The broker deletes in the background.
             Err(error) => assert!(started.elapsed() < WAIT, "{error:?}"),
         }

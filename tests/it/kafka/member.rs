@@ -34,6 +34,8 @@ struct Lane {
     next: i64,
     /// The end that was read last, if nothing came after it.
     end: Option<i64>,
+    /// Where it stood when its reader said that what follows is gone.
+    expired: Option<i64>,
 }
 
 /// A member of the group.
@@ -109,7 +111,7 @@ impl Member {
             woken.fetch_add(1, Ordering::Relaxed);
         });
         let mut readers = self.source.begin(&[(topic_partition.clone(), offset)], &[wake]).expect("reading begins");
-        let lane = Lane { reader: readers.remove(0), next: offset, end: None };
+        let lane = Lane { reader: readers.remove(0), next: offset, end: None, expired: None };
         self.lanes.insert(topic_partition.clone(), lane);
     }
 
@@ -170,17 +172,23 @@ impl Member {
         }
     }
 
-    /// Begins at an offset that cannot be read, and waits for the error.
-    pub(crate) fn failure_from(&mut self, topic_partition: &TopicPartition, offset: i64) -> wasmill::error::Error {
+    /// Begins at an offset that is gone, and waits for what the source says of it.
+    pub(crate) fn after_loss_at(
+        &mut self,
+        topic_partition: &TopicPartition,
+        offset: i64,
+    ) -> wasmill::error::Result<i64> {
         self.begin(topic_partition, offset);
         let started = Instant::now();
         let mut lane = self.lanes.remove(topic_partition).expect("it was begun");
         loop {
             self.source.poll(Duration::from_millis(10)).expect("the group goes on");
-            if let Err(error) = read(topic_partition, &mut lane, &mut self.read) {
-                return error;
+            read(topic_partition, &mut lane, &mut self.read)?;
+            if let Some(position) = lane.expired {
+                assert_eq!(position, offset);
+                return self.source.after_loss(topic_partition, position);
             }
-            assert!(started.elapsed() < PATIENCE, "no error from offset {offset}");
+            assert!(started.elapsed() < PATIENCE, "offset {offset} is not missed");
         }
     }
 
@@ -252,6 +260,10 @@ fn read(
                 assert!(next >= lane.next, "{topic_partition}: the end {next} lies before {}", lane.next);
                 lane.next = next;
                 lane.end = Some(next);
+            }
+            Read::Expired { position } => {
+                lane.expired = Some(position);
+                return Ok(batches);
             }
             Read::Empty => return Ok(batches),
             Read::Finished { .. } => panic!("Kafka never ends for good"),

@@ -1,7 +1,7 @@
 //! Where reading begins, and where it ends.
 
 use rdkafka::producer::Producer;
-use wasmill::config::StartPosition;
+use wasmill::config::{KafkaConfig, OnDataLoss, StartPosition};
 use wasmill::error::ErrorKind;
 use wasmill::source::{Source, SourceEvent, TopicPartition};
 
@@ -166,10 +166,28 @@ fn lost_positions_stop_the_topic_partition() {
     let mut member = Member::alone(&config(&[&topic], StartPosition::Latest, &[]));
     until("the assignment", &mut [&mut member], |members| members[0].owned().len() == 1);
     assert!(matches!(&member.events[..], [SourceEvent::Assigned(_)]));
-    for offset in [2, 11] {
-        let error = member.failure_from(&TopicPartition::new(topic.as_str(), 0), offset);
+    let expected = [
+        (2, format!("offsets 2 to 4 of {topic}/0 have expired"), "on_data_loss"),
+        (11, format!("offset 11 of {topic}/0 lies beyond its end, 10"), "wasmill offsets set"),
+    ];
+    for (offset, message, hint) in expected {
+        let error = member.after_loss_at(&TopicPartition::new(topic.as_str(), 0), offset).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Fatal);
-        assert!(error.to_string().contains(&format!("offset {offset} of {topic}/0 is not in Kafka")), "{error}");
-        assert!(error.what_to_do().is_some_and(|hint| hint.contains("retention")));
+        assert!(error.to_string().contains(&message), "{error}");
+        assert!(error.what_to_do().is_some_and(|text| text.contains(hint)));
     }
+}
+
+#[test]
+fn a_user_may_want_lost_positions_recorded() {
+    let topic = topic("expired-recorded", 1, &[]);
+    produce(&topic, 0, 0..10);
+    broker::expire(&topic, 0, 5);
+    let config = KafkaConfig { on_data_loss: OnDataLoss::Record, ..config(&[&topic], StartPosition::Latest, &[]) };
+    let mut member = Member::alone(&config);
+    until("the assignment", &mut [&mut member], |members| members[0].owned().len() == 1);
+    let topic_partition = TopicPartition::new(topic.as_str(), 0);
+    assert_eq!(member.after_loss_at(&topic_partition, 2).unwrap(), 5);
+    let error = member.after_loss_at(&topic_partition, 11).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal, "what lies beyond the end is no gap: {error}");
 }

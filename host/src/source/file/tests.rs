@@ -37,7 +37,7 @@ fn read_all(source: &mut FileSource, topic_partition: &TopicPartition, from: i64
             }
             Read::Finished { next } => return (found, next),
             Read::Empty => std::thread::yield_now(),
-            Read::End { .. } => panic!("a file ends for good"),
+            Read::End { .. } | Read::Expired { .. } => panic!("a file ends for good"),
         }
     }
 }

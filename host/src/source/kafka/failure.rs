@@ -87,17 +87,32 @@ pub(super) fn of_code(code: Code, message: String) -> Error {
     }
 }
 
+/// Messages from `position` up to `first`, the first that Kafka still has, have expired, and the user wants to decide.
+pub(super) fn expired(topic_partition: &TopicPartition, position: i64, first: i64) -> Error {
+    let lost = first - position;
+    Error::fatal(format!(
+        "offsets {position} to {} of {topic_partition} have expired in Kafka before they were read ({lost} offsets)",
+        first - 1
+    ))
+    .hint(
+        "they are lost. To go on behind them, and have the gap recorded: on_data_loss = \"record\" in [source.kafka], or \
+         `wasmill offsets set` for this topic partition alone. Raise the topic's retention so that it does not happen again",
+    )
+}
+
+/// The position lies beyond all that Kafka has: the log lost its end.
+pub(super) fn beyond_the_end(topic_partition: &TopicPartition, position: i64, end: i64) -> Error {
+    Error::fatal(format!("offset {position} of {topic_partition} lies beyond its end, {end}: the topic has lost messages"))
+        .hint(
+            "was it restored from a copy, or did a broker without all messages become leader \
+             (unclean.leader.election.enable)? What Kafka lost stands in the table; `wasmill offsets set` says where to go on",
+        )
+}
+
 /// What a notice in a topic partition's queue means: `None` for what passes by itself, because the client goes on.
 pub(super) fn of_notice(topic_partition: &TopicPartition, position: i64, notice: Notice) -> Option<Error> {
     let Notice { code, text } = notice;
     let error = match code {
-        Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::fatal(format!(
-            "offset {position} of {topic_partition} is not in Kafka: it has expired, or the topic was made anew"
-        ))
-        .hint(
-            "the events from there to the first that Kafka still has are lost: raise the topic's retention, and begin \
-             with a new checkpoint location and start = \"earliest\"",
-        ),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
             Error::fatal(format!("{topic_partition} is not in Kafka any more"))
                 .hint("was the topic deleted? take it out of topics = [...], or begin with a new checkpoint location")

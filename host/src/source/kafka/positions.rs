@@ -41,18 +41,24 @@ pub(super) fn at(client: &Client, topic_partitions: &[TopicPartition], timestamp
 
 /// What the group has committed for each.
 pub(super) fn committed(client: &Client, topic_partitions: &[TopicPartition], group: &str) -> Result<Vec<i64>> {
-    let failed = |error| failure::asking(client.context(), "cannot ask Kafka for the group's offsets", error);
-    let answer = client.committed_offsets(list(topic_partitions, |_| Offset::Invalid), ANSWER).map_err(failed)?;
-    let found = offsets(&answer)?;
-    let of = |topic_partition: &TopicPartition| {
-        found.get(topic_partition).copied().flatten().ok_or_else(|| {
+    let found = committed_so_far(client, topic_partitions)?;
+    let of = |(topic_partition, offset): (&TopicPartition, Option<i64>)| {
+        offset.ok_or_else(|| {
             Error::config(format!(
                 "group {group} has committed no offset for {topic_partition}, so it cannot start there"
             ))
             .hint("commit one with kafka-consumer-groups --reset-offsets, or write start = \"earliest\"")
         })
     };
-    topic_partitions.iter().map(of).collect()
+    topic_partitions.iter().zip(found).map(of).collect()
+}
+
+/// What the group has committed for each, if anything.
+pub(super) fn committed_so_far(client: &Client, topic_partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
+    let failed = |error| failure::asking(client.context(), "cannot ask Kafka for the group's offsets", error);
+    let answer = client.committed_offsets(list(topic_partitions, |_| Offset::Invalid), ANSWER).map_err(failed)?;
+    let found = offsets(&answer)?;
+    Ok(topic_partitions.iter().map(|topic_partition| found.get(topic_partition).copied().flatten()).collect())
 }
 
 fn by_time(client: &Client, topic_partitions: &[TopicPartition], time: i64) -> Result<Vec<Option<i64>>> {

@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures::future::BoxFuture;
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::runtime::Handle;
 
-use super::failure;
+use super::topic_ids::TopicIds;
+use super::{Client, failure};
 use crate::error::{Error, Result};
 use crate::source::kafka_ffi::{PartitionQueue, Pulled};
 use crate::source::{Messages, PartitionReader, Read, SourceBatch, TopicPartition};
@@ -15,7 +18,15 @@ use crate::source::{Messages, PartitionReader, Read, SourceBatch, TopicPartition
 enum Found {
     Messages(Pulled),
     End(i64),
+    Expired(i64),
     Failed(Error),
+}
+
+/// What a reader needs to ask what its topic is.
+pub(super) struct Identity {
+    pub(super) client: Arc<Client>,
+    pub(super) topic_ids: Arc<TopicIds>,
+    pub(super) tokio: Handle,
 }
 
 /// Reads one topic partition.
@@ -28,11 +39,17 @@ pub(super) struct KafkaReader {
     /// The offset to pull next; the source reads it when it must assign anew.
     position: Arc<AtomicI64>,
     found: VecDeque<Found>,
+    identity: Identity,
 }
 
 impl KafkaReader {
-    pub(super) fn new(topic_partition: TopicPartition, queue: PartitionQueue, position: Arc<AtomicI64>) -> Self {
-        Self { topic_partition, queue, position, found: VecDeque::new() }
+    pub(super) fn new(
+        topic_partition: TopicPartition,
+        queue: PartitionQueue,
+        position: Arc<AtomicI64>,
+        identity: Identity,
+    ) -> Self {
+        Self { topic_partition, queue, position, found: VecDeque::new(), identity }
     }
 
     /// Sorts what was pulled into runs of messages and what stands between them.
@@ -43,7 +60,10 @@ impl KafkaReader {
             let offset = rest.offset(0);
             if let Some(notice) = rest.notice(0) {
                 let position = self.position.load(Ordering::Relaxed);
-                if notice.code != RDKafkaErrorCode::PartitionEOF {
+                if matches!(notice.code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
+                    tracing::warn!(topic_partition = %self.topic_partition, position, "out of range: {}", notice.text);
+                    self.found.push_back(Found::Expired(position));
+                } else if notice.code != RDKafkaErrorCode::PartitionEOF {
                     let error = failure::of_notice(&self.topic_partition, position, notice);
                     self.found.extend(error.map(Found::Failed));
                 } else if offset >= position {
@@ -79,6 +99,7 @@ impl PartitionReader for KafkaReader {
                     let topic_partition = self.topic_partition.clone();
                     return Ok(Read::Batch(SourceBatch { topic_partition, messages: Box::new(messages), next }));
                 }
+                Some(Found::Expired(position)) => return Ok(Read::Expired { position }),
                 Some(Found::End(next)) => return Ok(Read::End { next }),
                 Some(Found::Failed(error)) => return Err(error),
                 None => {}
@@ -89,5 +110,15 @@ impl PartitionReader for KafkaReader {
             }
             self.sort(pulled);
         }
+    }
+
+    fn identity(&self) -> Option<BoxFuture<'static, Result<Option<String>>>> {
+        let Identity { client, topic_ids, tokio } = &self.identity;
+        let (client, topic_ids) = (Arc::clone(client), Arc::clone(topic_ids));
+        let topic = Arc::clone(&self.topic_partition.topic);
+        let asked = tokio.spawn_blocking(move || topic_ids.ask_patiently(&client, &topic));
+        Some(Box::pin(async move {
+            asked.await.unwrap_or_else(|error| Err(Error::transient("nobody asked what the topic is").because(error)))
+        }))
     }
 }

@@ -88,7 +88,7 @@ fn with_options(mut client: ClientConfig, config: &KafkaConfig) -> ClientConfig 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::StartPosition;
+    use crate::config::{OnDataLoss, StartPosition};
 
     fn config(options: &[(&str, &str)]) -> KafkaConfig {
         KafkaConfig {
@@ -96,6 +96,7 @@ mod tests {
             topics: vec!["listen_events".into()],
             group: "g".into(),
             start: StartPosition::Earliest,
+            on_data_loss: OnDataLoss::Stop,
             options: options.iter().copied().collect(),
         }
     }

@@ -4,7 +4,10 @@
 //! `cargo run --release --example in_memory_limit -- PIPELINE EVENTS` decodes simulated events with the pipeline's schema,
 //! splits them by hive partition and encodes part files, by the host's own parts. Prints CPU time in microseconds per
 //! event as JSON. There is no source and no storage: what the host takes more than this, they take. The transforms are
-//! measured by themselves: their modules in the production engine, the copies in and out and the checks included.
+//! measured by themselves, twice in turn on each batch: their modules in the production engine, the copies in and out and
+//! the checks included; and the same crates compiled natively. The difference is what Wasm costs.
+
+mod native;
 
 use std::collections::HashMap;
 use std::env;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, RecordBatch};
 use wasmill::config::Config;
 use wasmill::decode::json::JsonDecoder;
 use wasmill::eventsim::{Simulator, SimulatorOptions};
@@ -22,6 +25,8 @@ use wasmill::sink::hive::HivePartitioner;
 use wasmill::sink::part_file::{PartFile, PartFileOptions};
 use wasmill::source::{OwnedMessages, SourceBatch, TopicPartition};
 use wasmill::transform::{TransformChain, TransformEngine};
+
+use self::native::NativeChain;
 
 /// Messages of one batch, as a worker reads them.
 const BATCH: usize = 1_024;
@@ -40,7 +45,7 @@ fn main() -> Result<()> {
     let rows: Vec<RecordBatch> = batches.iter().map(|batch| decoder.decode(batch).rows).collect();
     let decoded = cpu_nanoseconds()?;
     ensure!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() == events, "not every event was decoded");
-    let transform_us = transform(&config, &batches)? / events as f64;
+    let Transformed { wasm, native } = transform(&config, &batches)?;
     drop(batches);
 
     let before_encoding = cpu_nanoseconds()?;
@@ -49,9 +54,10 @@ fn main() -> Result<()> {
 
     let per_event = |nanoseconds: u64| nanoseconds as f64 / 1_000.0 / events as f64;
     let (decode_us, encode_us) = (per_event(decoded - begin), per_event(encoded - before_encoding));
+    let (transform_us, native_us) = (per_event(wasm), per_event(native));
     let sum_us = decode_us + encode_us;
     println!(
-        r#"{{"events": {events}, "decode_us": {decode_us:.3}, "encode_us": {encode_us:.3}, "cpu_us_per_event": {sum_us:.3}, "transform_us": {transform_us:.3}, "bytes": {bytes}, "files": {files}}}"#
+        r#"{{"events": {events}, "decode_us": {decode_us:.3}, "encode_us": {encode_us:.3}, "cpu_us_per_event": {sum_us:.3}, "transform_us": {transform_us:.4}, "native_transform_us": {native_us:.4}, "bytes": {bytes}, "files": {files}}}"#
     );
     Ok(())
 }
@@ -75,21 +81,35 @@ fn simulated(events: usize) -> Result<Vec<SourceBatch>> {
     Ok(batches)
 }
 
-/// Takes everything through the pipeline's transforms; CPU time of all in microseconds, decoding not counted.
-fn transform(config: &Config, batches: &[SourceBatch]) -> Result<f64> {
+/// CPU time in nanoseconds that the transforms took for all events.
+struct Transformed {
+    wasm: u64,
+    native: u64,
+}
+
+/// Takes everything through the pipeline's transforms, as modules and natively; decoding is not counted.
+fn transform(config: &Config, batches: &[SourceBatch]) -> Result<Transformed> {
     let engine = TransformEngine::new(None)?;
     let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
     let mut instance = chain.instantiate()?;
+    let names: Vec<&str> = config.transforms.iter().map(|transform| transform.name.as_str()).collect();
+    let min_seconds = config.transforms.first().and_then(|transform| transform.settings.get("min_seconds"));
+    let mut same =
+        NativeChain::new(&names, min_seconds.map_or("30", |seconds| seconds.as_str()), &config.schema.arrow)?;
     let mut decoder = JsonDecoder::new(&config.schema);
-    let mut nanoseconds = 0;
+    let mut spent = Transformed { wasm: 0, native: 0 };
     for batch in batches {
         let decoded = decoder.decode(batch);
         let begin = cpu_nanoseconds()?;
         let output = instance.process(&decoded, batch)?;
-        nanoseconds += cpu_nanoseconds()? - begin;
+        spent.wasm += cpu_nanoseconds()? - begin;
         ensure!(output.rows.num_rows() > 0, "the transforms kept nothing of a batch");
+        let rows = same.process(decoded.rows, &mut spent.native)?;
+        ensure!(rows.num_rows() == output.rows.num_rows(), "the native chain keeps other rows");
+        let place = |rows: &RecordBatch| rows.column_by_name("region").map(|column| column.to_data());
+        ensure!(place(&rows) == place(&output.rows), "the native chain writes other values");
     }
-    Ok(nanoseconds as f64 / 1_000.0)
+    Ok(spent)
 }
 
 /// Splits and encodes everything; the sum of the files' lengths, and how many there are.
