@@ -85,8 +85,11 @@ fn every_command_that_the_documents_name_exists() {
                 |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
             let words: Vec<&str> = rest.split([' ', '|']).take_while(is_word).collect();
             // A group is followed by one of its commands; what follows any other command is an argument.
-            let count =
-                if ["table", "dead-letters", "transform", "offsets"].contains(words.first().unwrap_or(&"")) { 2 } else { 1 };
+            let count = if ["table", "dead-letters", "transform", "offsets"].contains(words.first().unwrap_or(&"")) {
+                2
+            } else {
+                1
+            };
             if !words.is_empty() {
                 commands.insert((words.into_iter().take(count).collect::<Vec<_>>().join(" "), document.clone()));
             }
