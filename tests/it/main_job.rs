@@ -239,3 +239,38 @@ fn two_hosts_share_the_topic_partitions_and_hand_them_over() {
     job.catch_up();
     job.check();
 }
+
+#[test]
+fn an_operator_moves_a_position_beside_a_living_host() {
+    let job = Job::new("moved");
+    finished(job.produce(0, 4_000, None));
+    let read = job.catch_up()["read"].as_u64().expect("a number");
+    let mut host = job.host("host");
+    job.wait_for("host", "begins", 4);
+    let pipeline = job.pipeline();
+    let command = |words: &[&str], arguments: &[&str]| -> Value {
+        let path = pipeline.to_string_lossy();
+        let all = [words, &[&*path, "--json"], arguments].concat();
+        let output = binary::run(&all);
+        assert!(output.status.success(), "{all:?}: {}", binary::stderr(&output));
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    };
+    let of = format!("{}/0", job.topic);
+    let first = command(&["offsets", "show"], &[])["topic_partitions"][0].clone();
+    assert_eq!(first["lag"].as_i64().map(|lag| lag < 10), Some(true), "{first}");
+    assert_eq!(first["source"]["earliest"], 0, "{first}");
+    let arguments = ["--topic-partition", &of, "--to", "earliest", "--why", "a test", "--allow-duplicates", "--yes"];
+    let moved = command(&["offsets", "set"], &arguments);
+    assert_eq!((&moved["from"], moved["to"].as_i64()), (&first["next"], Some(0)), "{moved}");
+    // The host has nothing open there, so it hears of it with the next message.
+    finished(job.produce(4_000, 1_000, None));
+    job.wait_for("host", "begins", 5);
+    signal(&host, "TERM");
+    assert!(host.wait().expect("a stopped host ends").success());
+    let read = read + job.catch_up()["read"].as_u64().expect("a number");
+    let report = command(&["verify"], &["--deep"]);
+    assert_eq!(report["notes"][0]["code"], "position-moved", "{report:#}");
+    assert_eq!(report["topic_partitions"][0]["overlaps"][0]["start"], 0, "{report:#}");
+    let messages = report["total"]["rows"]["messages"].as_u64().expect("a number");
+    assert!(messages > read + 1_000, "{messages} messages were read, {read} before");
+}
