@@ -445,3 +445,7 @@ fn check_seal(fields: &serde_json::Map<String, serde_json::Value>) -> Result<(),
 fn total_rows(files: &[FileRecord]) -> u64 {
     files.iter().map(|file| file.rows).sum()
 }
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

@@ -106,8 +106,8 @@ async fn look(
 /// Every `<topic>/<number>` below the checkpoints.
 async fn topic_partitions(checkpoints: &Location) -> Result<BTreeSet<TopicPartition>> {
     let mut found = BTreeSet::new();
-    for topic in list(checkpoints, &checkpoints.path).await? {
-        for number in list(checkpoints, &checkpoints.join(&topic)).await? {
+    for topic in directories(checkpoints, &checkpoints.path).await? {
+        for number in directories(checkpoints, &checkpoints.join(&topic)).await? {
             // Only as wasmill writes it: no sign, no leading zero.
             if let Ok(partition) = number.parse::<i32>()
                 && partition.to_string() == number
@@ -223,6 +223,11 @@ impl Part {
             Self::DeadLetters => &record.dead_letter_files,
         }
     }
+}
+
+async fn directories(location: &Location, path: &str) -> Result<Vec<String>> {
+    let entries = location.storage.list(path).await.map_err(|error| unreadable(path, error))?;
+    Ok(entries.into_iter().filter(|entry| entry.is_directory).map(|entry| entry.name).collect())
 }
 
 async fn list(location: &Location, path: &str) -> Result<Vec<String>> {

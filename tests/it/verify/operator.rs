@@ -249,20 +249,21 @@ impl Pipeline {
     /// What was printed, without what differs from run to run.
     fn plain(&self, told: &str) -> String {
         let told = told.replace(&*self.directory.path().to_string_lossy(), "<directory>");
-        let words = told.split_inclusive([' ', '\n']).map(|word| {
-            let end = word.trim_end_matches([' ', '\n']).len();
-            let (text, space) = word.split_at(end);
+        let all: Vec<&str> = told.split_inclusive([' ', '\n']).collect();
+        let trimmed = |at: usize| all.get(at).map_or("", |word| word.trim_end_matches([' ', '\n', ',']));
+        let words = all.iter().enumerate().map(|(at, word)| {
+            let (text, space) = word.split_at(word.trim_end_matches([' ', '\n', ',']).len());
             let is_time = text.len() >= 20 && text.starts_with("20") && text.contains('T') && text.ends_with('Z');
-            let is_size = text.len() > 4 && text.chars().all(|c| c.is_ascii_digit() || c == ',');
-            let is_day = text.contains("/day=");
-            let mut text = if is_time { "<time>".to_owned() } else { text.to_owned() };
-            if is_day {
-                let at = text.find("/day=").expect("a day") + 5;
-                text.replace_range(at..at + 10, "<day>");
-            }
-            // Sizes of files follow the encoder's version; row counts here are below ten thousand.
-            if is_size && text.replace(',', "").len() > 4 {
-                text = "<bytes>".to_owned();
+            let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == ',');
+            // Sizes of files follow the encoder's version.
+            let is_size = is_number && (trimmed(at + 1) == "bytes" || (at > 0 && trimmed(at - 1) == "says"));
+            let mut text = match (is_time, is_size) {
+                (true, _) => "<time>".to_owned(),
+                (_, true) => "<bytes>".to_owned(),
+                _ => text.to_owned(),
+            };
+            if let Some((_, day)) = text.split_once("/day=") {
+                text = text.replace(&day[..10], "<day>");
             }
             text + space
         });
