@@ -392,7 +392,7 @@ pub enum BadRecord {
     #[error("it is not a readable record ({0})")]
     Unreadable(String),
     /// Written by a later program.
-    #[error("it has format {0}, and this program reads formats {} to {FORMAT}", FORMAT - 1)]
+    #[error("it has format {0}, and this program reads formats {oldest} to {FORMAT}", oldest = FORMAT - 1)]
     UnknownFormat(u64),
     /// Its content contradicts its name or itself.
     #[error("it contradicts itself: {0}")]
