@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test lint bench bench-quick clean
+.PHONY: help setup servers build transforms limit demo demo-cluster test soak lint bench bench-quick clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -45,6 +45,9 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	python3 -m unittest discover -s tests/cluster
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
+
+soak: ## the simulation of crashes and failures, a hundred thousand runs (some ten minutes)
+	WASMILL_RUNS=100000 cargo test --release -p wasmill-tests exactly_once_whatever_fails
 
 limit:
 	cargo build --release -p wasmill --example in_memory_limit
