@@ -94,7 +94,8 @@ class Job:
 
     def catch_up(self):
         command = [str(self.wasmill), "run", str(self.pipeline), "--until", "caught-up"]
-        subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, env=self.environment, check=True, timeout=120, **quiet)
 
     def host(self):
         self.hosts += 1

@@ -147,6 +147,7 @@ class Run:
         for name in names:
             act, counted_from = faults.FAULTS[name]
             ended = act(self.ground)
+            # Of two, the second begins while the first is still felt: from then on both must be got over.
             if counted_from == faults.END or len(names) > 1:
                 since = ended or time.time()
         recovered = self.wait_for_commits(since)

@@ -50,6 +50,9 @@ pub(super) type Client = BaseConsumer<Group>;
 /// How long the brokers may take to answer at the start.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
+/// How often a client without topic partitions is asked whether it belongs to the group.
+const MEMBERSHIP_AGE: Duration = Duration::from_secs(1);
+
 /// More than a client without an answer tells in that time.
 const EVENTS_TO_LOOK_THROUGH: usize = 1000;
 
@@ -75,6 +78,8 @@ pub struct KafkaSource {
     /// Topic ids that were asked for before are not believed any more.
     topic_ids_since: Instant,
     spark_offsets: Option<spark_checkpoint::Offsets>,
+    /// It was told that our share is empty, or (`Err`) when we last asked whether it is.
+    empty_share: std::result::Result<(), Instant>,
 }
 
 impl KafkaSource {
@@ -102,11 +107,13 @@ impl KafkaSource {
             topic_ids: Arc::default(),
             topic_ids_since: Instant::now(),
             spark_offsets: None,
+            empty_share: Err(Instant::now()),
         })
     }
 
     /// Takes a change of the group note of; answers it unless something must be released first.
     fn change(&mut self, change: Change) -> Result<Option<SourceEvent>> {
+        self.empty_share = Err(Instant::now());
         match change {
             Change::Assign(topic_partitions) => {
                 self.ours.extend(topic_partitions.iter().cloned());
@@ -128,6 +135,19 @@ impl KafkaSource {
                 Ok(Some(event(topic_partitions)))
             }
         }
+    }
+
+    /// Under the consumer protocol the client tells no assignment that is empty from the beginning: a member of the group
+    /// that has nothing was given nothing.
+    fn empty_share(&mut self) -> Option<SourceEvent> {
+        let nothing = self.ours.is_empty() && self.leaving.is_empty() && settings::is_by_broker(&self.config);
+        let Err(asked) = self.empty_share else { return None };
+        if !nothing || asked.elapsed() < MEMBERSHIP_AGE {
+            return None;
+        }
+        let is_member = kafka_ffi::generation(&self.client) > 0;
+        self.empty_share = if is_member { Ok(()) } else { Err(Instant::now()) };
+        is_member.then(|| SourceEvent::Assigned(Vec::new()))
     }
 
     /// Makes what the client reads equal to `reading`, each at the position of its reader, and answers the group by it.
@@ -223,7 +243,10 @@ impl Source for KafkaSource {
             }
             change = self.client.context().next_change();
         }
-        change.map_or(Ok(None), |change| self.change(change))
+        match change {
+            Some(change) => self.change(change),
+            None => Ok(self.empty_share()),
+        }
     }
 
     fn identity(&mut self, topic_partition: &TopicPartition) -> Result<String> {

@@ -246,6 +246,21 @@ pub(super) fn commit_and_wait(
     }
 }
 
+/// The generation of the group that the client belongs to (under the consumer protocol its own epoch); not positive while
+/// it belongs to none.
+pub(super) fn generation(client: &Client) -> i32 {
+    // SAFETY: the client lives for the calls; the metadata is null or ours, read while it lives, and destroyed once.
+    unsafe {
+        let metadata = native::rd_kafka_consumer_group_metadata(client.client().native_ptr());
+        if metadata.is_null() {
+            return -1;
+        }
+        let generation = native::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        native::rd_kafka_consumer_group_metadata_destroy(metadata);
+        generation
+    }
+}
+
 /// The id of a topic, as Kafka's tools print it. An empty text: the broker is too old to have ids.
 pub(super) fn topic_id(client: &Client, topic: &str, wait: Duration) -> Result<String, RDKafkaErrorCode> {
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;

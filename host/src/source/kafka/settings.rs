@@ -37,7 +37,7 @@ pub(super) fn is_cooperative(config: &KafkaConfig) -> bool {
 }
 
 /// Whether the broker assigns (`group.protocol = "consumer"`), not a member of the group.
-fn is_by_broker(config: &KafkaConfig) -> bool {
+pub(super) fn is_by_broker(config: &KafkaConfig) -> bool {
     config.options.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 
