@@ -97,6 +97,8 @@ async fn look(
         progress.inc(1);
         Ok::<(), Error>(())
     });
+    // Collected first, as everywhere here: a closure over references in a stream makes a future that no task can take.
+    let looks: Vec<_> = looks.collect();
     stream::iter(looks).buffer_unordered(CHAINS_SIDE_BY_SIDE).try_collect::<()>().await?;
     // A directory that vanished in between keeps what was seen of it.
     chains.extend(looked);
@@ -200,6 +202,7 @@ async fn overlooked(
             named.map(|file| file.target.as_str()).filter(|path| !known.contains(&(part, *path))).collect();
         let looks =
             missing.into_iter().map(|path| async move { Ok::<_, Error>((path, length(location, path).await?)) });
+        let looks: Vec<_> = looks.collect();
         let looked: Vec<_> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
         let there = looked.into_iter().filter_map(|(path, bytes)| Some((path.to_owned(), bytes?))).collect();
         found.extend(files::read(part, location, there, options).await?);

@@ -130,7 +130,7 @@ async fn fetch(
     if ranges.iter().any(|range| range.start > range.end || range.end > file.bytes) {
         return Err(ParquetError::EOF("the footer points beyond the end of the file".into()).into());
     }
-    let reads = ranges.iter().map(|range| storage.read_range(&file.absolute, range.clone()));
+    let reads: Vec<_> = ranges.iter().map(|range| storage.read_range(&file.absolute, range.clone())).collect();
     Ok(stream::iter(reads).buffered(RANGES_SIDE_BY_SIDE).try_collect().await?)
 }
 

@@ -252,7 +252,7 @@ impl Pipeline {
         let all: Vec<&str> = told.split_inclusive([' ', '\n']).collect();
         let trimmed = |at: usize| all.get(at).map_or("", |word| word.trim_end_matches([' ', '\n', ',']));
         let words = all.iter().enumerate().map(|(at, word)| {
-            let (text, space) = word.split_at(word.trim_end_matches([' ', '\n', ',']).len());
+            let (text, space) = word.split_at(word.trim_end_matches([' ', '\n', ',', ':']).len());
             let is_time = text.len() >= 20 && text.starts_with("20") && text.contains('T') && text.ends_with('Z');
             let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == ',');
             // Sizes of files follow the encoder's version.
@@ -260,6 +260,7 @@ impl Pipeline {
             let mut text = match (is_time, is_size) {
                 (true, _) => "<time>".to_owned(),
                 (_, true) => "<bytes>".to_owned(),
+                _ if text.contains('@') => "<operator>".to_owned(),
                 _ => text.to_owned(),
             };
             if let Some((_, day)) = text.split_once("/day=") {
