@@ -44,8 +44,9 @@ async fn try_prune(chain: &Chain, names: &[String]) -> StorageResult<()> {
     }
     // Records that an interrupted prune archived but did not delete go without being archived again.
     let archived = archived_up_to(chain).await?;
-    let fresh: Vec<&Record> =
-        records.values().filter(|record| archived.is_none_or(|last| record.sequence > last)).collect();
+    let is_fresh =
+        |record: &&Record| !chain.protocol.fold_by_predecessor || archived.is_none_or(|last| record.sequence > last);
+    let fresh: Vec<&Record> = records.values().filter(is_fresh).collect();
     let before = chain.protocol.archive_before_delete;
     if before && !fresh.is_empty() {
         archive(chain, &fresh).await?;

@@ -10,8 +10,9 @@ use wasmill::source::{
     Message, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
 };
 
-use super::disk::MessageId;
+use super::books::Books;
 use super::executor::Simulator;
+use super::message;
 
 #[derive(Default)]
 struct Log {
@@ -35,12 +36,20 @@ struct State {
     /// Who owns a topic partition, by the group's own view.
     owners: BTreeMap<i32, usize>,
     /// Who gets it as soon as its owner has released it.
-    promised: BTreeMap<i32, usize>,
+    promised: BTreeMap<i32, (usize, Duration)>,
 }
+
+/// How long a host may take to give back what was revoked.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The broker that all hosts of a world share.
 pub(super) struct Broker {
     simulator: Arc<Simulator>,
+    books: Arc<Books>,
+    /// Hours that events are spread over.
+    hours: u64,
+    /// Whether rows pass a guest.
+    guest: bool,
     state: Mutex<State>,
 }
 
@@ -49,39 +58,33 @@ fn named(partition: i32) -> TopicPartition {
 }
 
 impl Broker {
-    pub(super) fn new(simulator: &Arc<Simulator>, topic_partitions: usize) -> Arc<Self> {
+    pub(super) fn new(
+        simulator: &Arc<Simulator>,
+        books: &Arc<Books>,
+        topic_partitions: usize,
+        (hours, guest): (u64, bool),
+    ) -> Arc<Self> {
         let logs = (0..topic_partitions).map(|_| Log::default()).collect();
-        Arc::new(Self { simulator: Arc::clone(simulator), state: Mutex::new(State { logs, ..State::default() }) })
+        let state = Mutex::new(State { logs, ..State::default() });
+        Arc::new(Self { simulator: Arc::clone(simulator), books: Arc::clone(books), hours, guest, state })
     }
 
-    /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps.
+    /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps as
+    /// aborted transactions and compaction leave them.
     pub(super) fn produce(&self, most: u64) {
         let mut state = self.state.lock().unwrap();
-        for (partition, log) in state.logs.iter_mut().enumerate() {
+        for (partition, log) in (0..).zip(state.logs.iter_mut()) {
             for _ in 0..self.simulator.draw(most + 1) {
                 if self.simulator.once_in(6) {
                     log.next += 1 + self.simulator.draw(5) as i64;
                 }
-                let id = partition as i64 * 1_000_000 + log.next;
-                let hour = self.simulator.draw(4) as i64;
-                let payload = match self.simulator.draw(12) {
-                    0 => None,
-                    1 => Some(b"{\"id\": broken".to_vec()),
-                    _ => Some(format!("{{\"id\":{id},\"ts\":{}}}", 1_600_000_000_000 + hour * 3_600_000).into_bytes()),
-                };
-                log.messages.push((log.next, payload));
+                let id = (partition, log.next);
+                let produced = message::draw(&self.simulator, id, self.hours, self.guest);
+                self.books.produced(id, &produced);
+                log.messages.push((log.next, produced.payload));
                 log.next += 1;
             }
         }
-    }
-
-    /// Every message that was produced.
-    pub(super) fn produced(&self) -> Vec<MessageId> {
-        let state = self.state.lock().unwrap();
-        let of = |(partition, log): (usize, &Log)| -> Vec<MessageId> {
-            log.messages.iter().map(|(offset, _)| (partition as i32, *offset)).collect()
-        };
-        state.logs.iter().enumerate().flat_map(of).collect()
     }
 
     pub(super) fn join(&self, host: usize) {
@@ -137,12 +140,22 @@ impl Broker {
             match state.owners.get(&partition).copied() {
                 Some(owner) if owner == to || state.promised.contains_key(&partition) => {}
                 Some(owner) => {
-                    state.promised.insert(partition, to);
+                    state.promised.insert(partition, (to, self.simulator.now()));
                     state.tell(owner, SourceEvent::Revoked(vec![named(partition)]));
                 }
                 None => state.give(partition, to),
             }
         }
+    }
+}
+
+impl Broker {
+    /// Whether the hosts answer the group: no event waits for long, and what is revoked is given back.
+    pub(super) fn is_served(&self) -> bool {
+        let state = self.state.lock().unwrap();
+        let now = self.simulator.now();
+        state.members.values().all(|member| member.cut_off || member.events.len() < 5)
+            && state.promised.values().all(|(_, since)| now < *since + REVOKE_PATIENCE)
     }
 }
 
@@ -164,7 +177,7 @@ impl State {
     fn forget(&mut self, host: usize) {
         self.owners.retain(|_, owner| *owner != host);
         let owners: BTreeSet<i32> = self.owners.keys().copied().collect();
-        self.promised.retain(|partition, to| *to != host && owners.contains(partition));
+        self.promised.retain(|partition, (to, _)| *to != host && owners.contains(partition));
     }
 }
 
@@ -225,7 +238,7 @@ impl Source for Connection {
             if let Some(member) = state.members.get_mut(&self.host) {
                 member.owned.remove(&partition);
             }
-            if let Some(to) = state.promised.remove(&partition) {
+            if let Some((to, _)) = state.promised.remove(&partition) {
                 state.give(partition, to);
             }
         }
@@ -234,16 +247,27 @@ impl Source for Connection {
         Ok(())
     }
 
-    fn acknowledge(&mut self, _: &[(TopicPartition, i64)]) -> Result<()> {
+    fn acknowledge(&mut self, next: &[(TopicPartition, i64)]) -> Result<()> {
+        let state = self.broker.state.lock().unwrap();
+        for (topic_partition, next) in next {
+            // The group refuses the commit of a member that does not own it any more.
+            if state.owners.get(&topic_partition.partition) == Some(&self.host) {
+                self.broker.books.acknowledged(topic_partition.partition, *next);
+            }
+        }
         Ok(())
     }
 
-    fn still_assigned(&mut self, topic_partition: &TopicPartition, _: i64) -> Option<bool> {
+    fn still_assigned(&mut self, topic_partition: &TopicPartition, next: i64) -> Option<bool> {
         let state = self.broker.state.lock().unwrap();
         if self.broker.simulator.once_in(10) || state.members.get(&self.host)?.cut_off {
             return None;
         }
-        Some(state.owners.get(&topic_partition.partition) == Some(&self.host))
+        let ours = state.owners.get(&topic_partition.partition) == Some(&self.host);
+        if ours {
+            self.broker.books.acknowledged(topic_partition.partition, next);
+        }
+        Some(ours)
     }
 
     fn lag(&self, _: &TopicPartition) -> Option<i64> {
@@ -259,7 +283,8 @@ impl PartitionReader for Reader {
         let state = self.broker.state.lock().unwrap();
         let log = &state.logs[self.partition as usize];
         let most = 1 + simulator.draw(limit as u64) as usize;
-        let found = log.messages.iter().filter(|(offset, _)| *offset >= position).take(most);
+        let first = log.messages.partition_point(|(offset, _)| *offset < position);
+        let found = log.messages[first..].iter().take(most);
         let mut messages = OwnedMessages::default();
         let mut next = None;
         for (offset, payload) in found {

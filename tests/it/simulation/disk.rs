@@ -1,87 +1,63 @@
 //! An in-memory storage that fails in every way that a real one does: not applied, applied and not answered, applied
-//! late, sent twice by the client, half written, full, gone for a while. And the reader that looks at the plain
-//! directories after every single change.
+//! late, sent twice by the client, half written, full, closed to us, gone for a while, slow; and at any of its operations
+//! the host that asked may end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use wasmill::checkpoint::Record;
 use wasmill::storage::{Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageResult};
 
-use super::executor::Simulator;
+use super::books::{Books, Kind};
+use super::executor::{Blow, Simulator};
+use super::faults::{Faults, Trouble};
+use super::reader::is_visible;
+use super::spite::{self, Wait};
+use super::steps::{Circumstances, Mutation, StepName, of_mutation, of_question};
 
-/// How often each fault happens: once in so many operations, 0 for never.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
-    pub(super) not_applied: u64,
-    pub(super) unanswered: u64,
-    pub(super) late: u64,
-    pub(super) sent_twice: u64,
-    pub(super) unread: u64,
-}
-
-/// A message's identity: topic partition and offset.
-pub(super) type MessageId = (i32, i64);
-
-#[derive(Debug, Clone)]
-enum Mutation {
-    Create(String),
-    Append(String, Bytes),
-    Close(String),
-    Rename(String, String),
-    MakeDirectory(String),
-    Delete(String),
-}
-
-impl Mutation {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "create",
-            Self::Append(..) => "write",
-            Self::Close(_) => "close",
-            Self::Rename(..) => "rename",
-            Self::MakeDirectory(_) => "create_directory",
-            Self::Delete(_) => "delete",
-        }
-    }
-
-    fn path(&self) -> &str {
-        match self {
-            Self::Create(path) | Self::Append(path, _) | Self::Close(path) => path,
-            Self::Rename(path, _) | Self::MakeDirectory(path) | Self::Delete(path) => path,
-        }
-    }
+/// Which process asks: a host, in one of its lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct Caller {
+    pub(super) host: usize,
+    pub(super) life: u64,
 }
 
 #[derive(Default)]
-struct File {
-    bytes: Vec<u8>,
+pub(super) struct File {
+    pub(super) bytes: Vec<u8>,
     closed: bool,
+    author: Caller,
 }
 
+/// What lies on the disk.
 #[derive(Default)]
-struct Contents {
-    files: BTreeMap<String, File>,
+pub(super) struct Contents {
+    pub(super) files: BTreeMap<String, File>,
     directories: BTreeSet<String>,
-    late: Vec<Mutation>,
-    visible: HashMap<MessageId, String>,
-    violations: Vec<String>,
+    late: Vec<(Caller, Mutation)>,
+    /// By whom and in which directory a record was made, until it is listed.
+    renamed: HashMap<(Caller, String), StepName>,
+    /// What each staging directory held when it was last listed.
+    listed: HashMap<String, Vec<Entry>>,
     trace: Vec<String>,
 }
+
+/// How often each fault was injected at each step.
+pub(super) type Hits = BTreeMap<(StepName, &'static str), u64>;
 
 /// The storage that all hosts of a world share.
 pub(super) struct Disk {
     simulator: Arc<Simulator>,
-    contents: Mutex<Contents>,
+    books: Arc<Books>,
+    pub(super) contents: Mutex<Contents>,
     faults: Mutex<Faults>,
-    outage: Mutex<bool>,
-    /// How often each point was hit: `rename unanswered`.
-    pub(super) hits: Mutex<BTreeMap<String, u64>>,
+    trouble: Mutex<Option<Trouble>>,
+    is_traced: bool,
+    hits: Mutex<Hits>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -91,12 +67,14 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(super) fn new(simulator: &Arc<Simulator>) -> Arc<Self> {
+    pub(super) fn new(simulator: &Arc<Simulator>, books: &Arc<Books>, is_traced: bool) -> Arc<Self> {
         Arc::new(Self {
             simulator: Arc::clone(simulator),
+            books: Arc::clone(books),
             contents: Mutex::default(),
             faults: Mutex::default(),
-            outage: Mutex::new(false),
+            trouble: Mutex::new(None),
+            is_traced,
             hits: Mutex::default(),
         })
     }
@@ -105,126 +83,242 @@ impl Disk {
         *self.faults.lock().unwrap() = faults;
     }
 
-    pub(super) fn set_outage(&self, outage: bool) {
-        *self.outage.lock().unwrap() = outage;
+    pub(super) fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
     }
 
     /// Applies one of the operations that are to land late, drawn at random.
     pub(super) fn land_late(&self) {
         let mut contents = self.contents.lock().unwrap();
-        if contents.late.is_empty() {
+        // What makes commits late keeps them as long as it lasts.
+        let is_held = *self.trouble.lock().unwrap() == Some(Trouble::CommitsLate);
+        if contents.late.is_empty() || is_held {
             return;
         }
         let index = self.simulator.draw(contents.late.len() as u64) as usize;
-        let mutation = contents.late.swap_remove(index);
-        contents.trace.push(format!("late: {mutation:?}"));
-        let _ = contents.apply(&mutation);
+        self.land(&mut contents, index);
+    }
+
+    fn land(&self, contents: &mut Contents, index: usize) {
+        let (caller, mutation) = contents.late.swap_remove(index);
+        let result = self.apply(contents, caller, &mutation);
+        if self.is_traced {
+            let how = if result.is_ok() { "lands late" } else { "lands late, to no effect" };
+            contents.trace.push(format!("{how}: {}", shown(&mutation)));
+        }
     }
 
     pub(super) fn late(&self) -> usize {
         self.contents.lock().unwrap().late.len()
     }
 
-    pub(super) fn note(&self, text: String) {
-        self.contents.lock().unwrap().trace.push(text);
-    }
-
-    /// Messages that a reader of the plain directories sees.
-    pub(super) fn visible(&self) -> usize {
-        self.contents.lock().unwrap().visible.len()
-    }
-
-    pub(super) fn is_visible(&self, id: &MessageId) -> bool {
-        self.contents.lock().unwrap().visible.contains_key(id)
-    }
-
-    pub(super) fn violations(&self) -> Vec<String> {
-        self.contents.lock().unwrap().violations.clone()
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
+        if self.is_traced {
+            let text = format!("{:>6} ms  == {}", self.simulator.now().as_millis(), text());
+            self.contents.lock().unwrap().trace.push(text);
+        }
     }
 
     pub(super) fn trace(&self) -> Vec<String> {
         self.contents.lock().unwrap().trace.clone()
     }
 
-    /// Files whose path contains `part`.
-    pub(super) fn files_with(&self, part: &str) -> Vec<String> {
-        self.contents.lock().unwrap().files.keys().filter(|path| path.contains(part)).cloned().collect()
+    pub(super) fn hits(&self) -> Hits {
+        self.hits.lock().unwrap().clone()
     }
 
-    fn hit(&self, operation: &str, fault: &str) {
-        *self.hits.lock().unwrap().entry(format!("{operation} {fault}")).or_default() += 1;
+    fn hit(&self, step: StepName, fault: &'static str) {
+        *self.hits.lock().unwrap().entry((step, fault)).or_default() += 1;
     }
 
-    async fn mutate(&self, mutation: Mutation) -> StorageResult<()> {
-        self.simulator.pass().await;
-        let unknown = || StorageError::new(StorageErrorKind::Unknown, mutation.name(), mutation.path());
-        if *self.outage.lock().unwrap() {
-            return Err(unknown());
+    fn trace_answer(&self, caller: Caller, step: StepName, fault: &str, what: &str, result: &str) {
+        if self.is_traced {
+            let now = self.simulator.now().as_millis();
+            let host = caller.host;
+            let text = format!("{now:>6} ms  host {host}  {step} ({fault}): {what} -> {result}");
+            self.contents.lock().unwrap().trace.push(text);
         }
-        let faults = *self.faults.lock().unwrap();
-        let draw = |times| self.simulator.once_in(times);
-        let fault = if draw(faults.not_applied) {
-            "not applied"
-        } else if draw(faults.unanswered) {
-            "unanswered"
-        } else if draw(faults.late) {
-            "late"
-        } else if draw(faults.sent_twice) {
-            "sent twice"
-        } else {
-            "clean"
-        };
-        self.hit(mutation.name(), fault);
-        let result = {
-            let mut contents = self.contents.lock().unwrap();
-            contents.trace.push(format!("{fault}: {mutation:?}"));
-            match fault {
-                "not applied" => Err(unknown()),
-                "unanswered" => {
-                    let half = match &mutation {
-                        Mutation::Append(path, bytes) => Mutation::Append(path.clone(), bytes.slice(..bytes.len() / 2)),
-                        other => other.clone(),
-                    };
-                    let _ = contents.apply(&half);
-                    Err(unknown())
-                }
-                "late" => {
-                    contents.late.push(mutation.clone());
-                    Err(unknown())
-                }
-                "sent twice" if !matches!(mutation, Mutation::Append(..)) => {
-                    let _ = contents.apply(&mutation);
-                    contents.apply(&mutation)
-                }
-                _ => contents.apply(&mutation),
-            }
-        };
+    }
+
+    async fn mutate(&self, caller: Caller, mutation: Mutation) -> StorageResult<()> {
         self.simulator.pass().await;
+        let faults = *self.faults.lock().unwrap();
+        let step = of_mutation(&mutation, self.contents.lock().unwrap().circumstances(caller, &mutation));
+        if let Some(wait) = spite::before(step, mutation.path()) {
+            self.wait_with_spite(caller, &wait, &faults).await;
+        }
+        let trouble = self.trouble.lock().unwrap().and_then(|trouble| trouble.of_mutation(&mutation, &self.simulator));
+        let fault = trouble.unwrap_or_else(|| faults.of_mutation(step, &mutation, &self.simulator));
+        self.hit(step, fault);
+        let result = match fault {
+            "clean" if faults.rename_by_copy && matches!(mutation, Mutation::Rename(..)) => {
+                self.rename_by_copy(caller, &mutation, &faults).await
+            }
+            _ => self.apply_with(fault, caller, &mutation),
+        };
+        if self.is_traced {
+            let result = result.as_ref().map_or_else(|error| error.to_string(), |()| "done".to_owned());
+            self.trace_answer(caller, step, fault, &shown(&mutation), &result);
+        }
+        self.go_on(caller, step, mutation.target(), fault, &faults).await;
         result
     }
 
-    async fn ask<T>(
+    /// Sometimes: the process is cut off, and goes on only when what it knows is wrong, or after a while.
+    async fn wait_with_spite(&self, caller: Caller, wait: &Wait, faults: &Faults) {
+        let share = if matches!(wait, Wait::Void) { faults.spite * 5 } else { faults.spite };
+        if self.simulator.draw(10_000) >= share {
+            return;
+        }
+        self.note(|| format!("host {} is slow: {wait}", caller.host));
+        self.simulator.strike(Blow::CutOff(caller.host));
+        let give_up = self.simulator.now() + Duration::from_millis(self.simulator.draw_between((200, 4_000)));
+        while self.simulator.now() < give_up && !wait.is_over(&self.contents.lock().unwrap()) {
+            self.simulator.sleep(Duration::from_millis(20)).await;
+        }
+        self.note(|| format!("host {} goes on", caller.host));
+    }
+
+    /// Applies a mutation as the fault wants it, and answers as the fault wants it.
+    fn apply_with(&self, fault: &'static str, caller: Caller, mutation: &Mutation) -> StorageResult<()> {
+        let error = |kind| Err(StorageError::new(kind, mutation.operation(), mutation.path()));
+        let mut contents = self.contents.lock().unwrap();
+        let contents = &mut *contents;
+        match fault {
+            "crash before" | "not applied" => error(StorageErrorKind::Unknown),
+            "denied" => error(StorageErrorKind::Denied),
+            "unanswered" | "crash in the middle" | "no space" if !mutation.is_whole() => {
+                if let Mutation::Append(path, bytes) = mutation {
+                    let half = Mutation::Append(path.clone(), bytes.slice(..bytes.len() / 2));
+                    let _ = self.apply(contents, caller, &half);
+                }
+                error(if fault == "no space" { StorageErrorKind::NoSpace } else { StorageErrorKind::Unknown })
+            }
+            "no space" => error(StorageErrorKind::NoSpace),
+            "unanswered" => {
+                let _ = self.apply(contents, caller, mutation);
+                error(StorageErrorKind::Unknown)
+            }
+            "late" | "crash in the middle" => {
+                contents.late.push((caller, mutation.clone()));
+                error(StorageErrorKind::Unknown)
+            }
+            "sent twice" => {
+                let _ = self.apply(contents, caller, mutation);
+                self.apply(contents, caller, mutation)
+            }
+            _ => self.apply(contents, caller, mutation),
+        }
+    }
+
+    /// What comes after the operation: the process ends here, or hears the answer, or hears it only much later.
+    async fn go_on(&self, caller: Caller, step: StepName, path: &str, fault: &'static str, faults: &Faults) {
+        if fault.starts_with("crash") {
+            self.simulator.strike(Blow::Crash(caller.host));
+            std::future::pending::<()>().await;
+        }
+        if step == "fence confirm list" && self.simulator.draw(10_000) < faults.spite {
+            self.simulator.strike(Blow::CutOff(caller.host));
+        }
+        let wait = spite::after(step, path, &self.contents.lock().unwrap());
+        if let Some(wait) = wait {
+            self.wait_with_spite(caller, &wait, faults).await;
+        }
+        if let Some(stall) = faults.stall_after(step, &self.simulator) {
+            self.hit(step, "slow");
+            self.note(|| format!("host {} is slow after {step}: {stall:?}", caller.host));
+            if self.simulator.once_in(2) {
+                self.simulator.strike(Blow::CutOff(caller.host));
+            }
+            self.simulator.sleep(stall).await;
+        }
+        if self.simulator.once_in(2) {
+            self.simulator.pass().await;
+        }
+    }
+
+    /// A rename as a copy and a delete with time between them: what rule V13 forbids.
+    async fn rename_by_copy(&self, caller: Caller, mutation: &Mutation, faults: &Faults) -> StorageResult<()> {
+        let Mutation::Rename(from, to) = mutation else { return Ok(()) };
+        let error = |kind| Err(StorageError::new(kind, "rename", from));
+        let copy = {
+            let contents = self.contents.lock().unwrap();
+            let Some(file) = contents.files.get(from) else { return error(StorageErrorKind::NotFound) };
+            if contents.files.contains_key(to) {
+                return error(StorageErrorKind::AlreadyExists);
+            }
+            file.bytes.clone()
+        };
+        if faults.stall_after("rename by copy", &self.simulator).is_some() {
+            let steps = self.simulator.draw_between(faults.stall_ms);
+            self.simulator.sleep(Duration::from_millis(steps)).await;
+        }
+        self.simulator.pass().await;
+        let mut contents = self.contents.lock().unwrap();
+        if contents.files.contains_key(to) {
+            return error(StorageErrorKind::AlreadyExists);
+        }
+        if is_visible(to) {
+            self.books.appeared(to, &copy, true);
+        }
+        contents.files.insert(to.clone(), File { bytes: copy, closed: true, author: caller });
+        contents.files.remove(from);
+        Ok(())
+    }
+
+    fn apply(&self, contents: &mut Contents, caller: Caller, mutation: &Mutation) -> StorageResult<()> {
+        contents.apply(caller, mutation, &self.books)?;
+        // An operation that is still on its way lands with spite: just when the name that it wants is free again.
+        if let Mutation::Rename(path, _) | Mutation::Delete(path) = mutation {
+            let is_wanted = |(_, late): &(Caller, Mutation)| matches!(late, Mutation::Create(wanted) if wanted == path);
+            if let Some(index) = contents.late.iter().position(is_wanted)
+            {
+                self.land(contents, index);
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask<T: Send>(
         &self,
+        caller: Caller,
         operation: &'static str,
         path: &str,
-        answer: impl FnOnce(&Contents) -> StorageResult<T>,
+        answer: impl FnOnce(&mut Contents, bool) -> StorageResult<T> + Send,
     ) -> StorageResult<T> {
         self.simulator.pass().await;
-        let unread = self.faults.lock().unwrap().unread;
-        if *self.outage.lock().unwrap() || self.simulator.once_in(unread) {
-            self.hit(operation, "unread");
-            return Err(StorageError::new(StorageErrorKind::Unknown, operation, path));
+        let renamed = match operation {
+            "list" => self.contents.lock().unwrap().renamed.remove(&(caller, path.to_owned())),
+            _ => None,
+        };
+        let step = of_question(operation, path, renamed);
+        let faults = *self.faults.lock().unwrap();
+        let trouble = self.trouble.lock().unwrap().and_then(|trouble| trouble.of_question(path));
+        let fault = trouble.unwrap_or_else(|| faults.of_question(step, &self.simulator));
+        self.hit(step, fault);
+        let result = match fault {
+            "clean" | "stale" | "crash after" => answer(&mut self.contents.lock().unwrap(), fault == "stale"),
+            "denied" => Err(StorageError::new(StorageErrorKind::Denied, operation, path)),
+            _ => Err(StorageError::new(StorageErrorKind::Unknown, operation, path)),
+        };
+        if self.is_traced {
+            let result = result.as_ref().map_or_else(|error| error.to_string(), |_| "answered".to_owned());
+            self.trace_answer(caller, step, fault, path, &result);
         }
-        self.hit(operation, "clean");
-        let answer = answer(&self.contents.lock().unwrap());
-        self.simulator.pass().await;
-        answer
+        if let (Err(_), Some(renamed)) = (&result, renamed) {
+            self.contents.lock().unwrap().renamed.insert((caller, path.to_owned()), renamed);
+        }
+        self.go_on(caller, step, path, fault, &faults).await;
+        result
     }
 }
 
-fn is_visible(path: &str) -> bool {
-    let below = path.strip_prefix("/table/").or_else(|| path.strip_prefix("/dead/"));
-    below.is_some_and(|below| !below.split('/').any(|part| part.starts_with(['_', '.'])))
+fn shown(mutation: &Mutation) -> String {
+    match mutation {
+        Mutation::Append(path, bytes) => format!("write {path}, {} bytes", bytes.len()),
+        Mutation::Rename(from, to) => format!("rename {from} to {to}"),
+        other => format!("{} {}", other.operation(), other.path()),
+    }
 }
 
 fn parent(path: &str) -> &str {
@@ -232,17 +326,28 @@ fn parent(path: &str) -> &str {
 }
 
 impl Contents {
-    fn apply(&mut self, mutation: &Mutation) -> StorageResult<()> {
-        let error = |kind| Err(StorageError::new(kind, mutation.name(), mutation.path()));
+    fn circumstances(&self, caller: Caller, mutation: &Mutation) -> Circumstances {
+        let file = self.files.get(mutation.path());
+        let is_record = matches!(mutation, Mutation::Rename(_, to) if to.ends_with(".json"));
+        let record = file.filter(|_| is_record).and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
+        Circumstances {
+            is_own: file.is_some_and(|file| file.author == caller),
+            is_fence: record.is_some_and(|record| record.is_fence()),
+            is_directory: self.directories.contains(mutation.path()),
+        }
+    }
+
+    fn apply(&mut self, caller: Caller, mutation: &Mutation, books: &Books) -> StorageResult<()> {
+        let error = |kind| Err(StorageError::new(kind, mutation.operation(), mutation.path()));
         match mutation {
             Mutation::Create(path) => {
                 if self.files.contains_key(path) {
                     return error(StorageErrorKind::AlreadyExists);
                 }
                 self.make_directories(parent(path));
-                self.files.insert(path.clone(), File::default());
+                self.files.insert(path.clone(), File { author: caller, ..File::default() });
                 if is_visible(path) {
-                    self.violations.push(format!("{path} was created where readers look"));
+                    books.violated(Kind::Touched, format!("{path} was created where readers look"));
                 }
             }
             Mutation::Append(path, bytes) => match self.files.get_mut(path) {
@@ -253,24 +358,11 @@ impl Contents {
                 Some(file) => file.closed = true,
                 None => return error(StorageErrorKind::NotFound),
             },
-            Mutation::Rename(from, to) => {
-                if !self.files.contains_key(from) || !self.directories.contains(parent(to)) {
-                    return error(StorageErrorKind::NotFound);
-                }
-                if self.files.contains_key(to) {
-                    return error(StorageErrorKind::AlreadyExists);
-                }
-                if let Some(file) = self.files.remove(from) {
-                    if is_visible(to) {
-                        self.appeared(to, &file);
-                    }
-                    self.files.insert(to.clone(), file);
-                }
-            }
+            Mutation::Rename(from, to) => return self.rename(caller, mutation, from, to, books),
             Mutation::MakeDirectory(path) => self.make_directories(path),
             Mutation::Delete(path) => {
                 if is_visible(path) && self.files.contains_key(path) {
-                    self.violations.push(format!("{path} was deleted where readers look"));
+                    books.violated(Kind::Touched, format!("{path} was deleted where readers look"));
                 }
                 if self.files.remove(path).is_none() {
                     let inside = format!("{path}/");
@@ -286,6 +378,34 @@ impl Contents {
         Ok(())
     }
 
+    fn rename(
+        &mut self,
+        caller: Caller,
+        mutation: &Mutation,
+        from: &str,
+        to: &str,
+        books: &Books,
+    ) -> StorageResult<()> {
+        let error = |kind| Err(StorageError::new(kind, "rename", from));
+        let circumstances = self.circumstances(caller, mutation);
+        if !self.files.contains_key(from) || !self.directories.contains(parent(to)) {
+            return error(StorageErrorKind::NotFound);
+        }
+        if self.files.contains_key(to) {
+            return error(StorageErrorKind::AlreadyExists);
+        }
+        if let Some(file) = self.files.remove(from) {
+            if is_visible(to) {
+                books.appeared(to, &file.bytes, file.closed);
+            }
+            if to.ends_with(".json") {
+                self.renamed.insert((caller, parent(to).to_owned()), of_mutation(mutation, circumstances));
+            }
+            self.files.insert(to.to_owned(), file);
+        }
+        Ok(())
+    }
+
     fn make_directories(&mut self, path: &str) {
         let mut path = path;
         while !path.is_empty() && self.directories.insert(path.to_owned()) {
@@ -293,51 +413,30 @@ impl Contents {
         }
     }
 
-    /// A file appeared where readers look: it must be whole, and hold no row that is visible already.
-    fn appeared(&mut self, path: &str, file: &File) {
-        let rows = if file.closed { read_rows(path, &file.bytes) } else { Err("it is still being written".to_owned()) };
-        match rows {
-            Err(why) => self.violations.push(format!("{path} became visible, but {why}")),
-            Ok(rows) => {
-                for id in rows {
-                    if let Some(other) = self.visible.insert(id, path.to_owned()) {
-                        self.violations.push(format!("row {id:?} is visible in {path} and in {other}"));
-                    }
-                }
-            }
-        }
+    fn entries(&self, path: &str) -> Vec<Entry> {
+        let inside = format!("{path}/");
+        let direct = |full: &String| {
+            let name = full.strip_prefix(&inside)?;
+            (!name.contains('/')).then(|| name.to_owned())
+        };
+        let entry = |name, length, is_directory| Entry { name, length, is_directory, modified_ms: 0 };
+        let files = self.files.range(inside.clone()..).take_while(|(full, _)| full.starts_with(&inside));
+        let files = files.filter_map(|(full, file)| Some(entry(direct(full)?, file.bytes.len() as u64, false)));
+        let directories = self.directories.range(inside.clone()..).take_while(|full| full.starts_with(&inside));
+        let directories = directories.filter_map(|full| Some(entry(direct(full)?, 0, true)));
+        files.chain(directories).collect()
     }
-}
-
-/// The messages whose rows a published file holds: `id` of the table, or the coordinates in the dead letters.
-fn read_rows(path: &str, bytes: &[u8]) -> Result<Vec<MessageId>, String> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(bytes)).and_then(|b| b.build());
-    let mut rows = Vec::new();
-    for batch in reader.map_err(|error| error.to_string())? {
-        let batch = batch.map_err(|error| error.to_string())?;
-        if path.starts_with("/dead/") {
-            let partitions = batch.column_by_name("topic_partition").ok_or("no topic_partition")?;
-            let offsets = batch.column_by_name("offset").ok_or("no offset")?;
-            let partitions = partitions.as_primitive::<Int32Type>().values().iter().copied();
-            rows.extend(partitions.zip(offsets.as_primitive::<Int64Type>().values().iter().copied()));
-        } else {
-            let ids = batch.column_by_name("id").ok_or("no id")?;
-            let ids = ids.as_primitive::<Int64Type>().values().iter();
-            rows.extend(ids.map(|id| ((id / 1_000_000) as i32, id % 1_000_000)));
-        }
-    }
-    Ok(rows)
 }
 
 struct Writer {
-    disk: Arc<Disk>,
+    mounted: Mounted,
     path: String,
 }
 
 #[async_trait]
 impl FileWriter for Writer {
     async fn write(&mut self, bytes: Bytes) -> StorageResult<()> {
-        self.disk.mutate(Mutation::Append(self.path.clone(), bytes)).await
+        self.mounted.disk.mutate(self.mounted.caller, Mutation::Append(self.path.clone(), bytes)).await
     }
 
     async fn sync(&mut self) -> StorageResult<()> {
@@ -345,25 +444,29 @@ impl FileWriter for Writer {
     }
 
     async fn close(&mut self) -> StorageResult<()> {
-        self.disk.mutate(Mutation::Close(self.path.clone())).await
+        self.mounted.disk.mutate(self.mounted.caller, Mutation::Close(self.path.clone())).await
     }
 }
 
 /// A host's view of the disk.
 #[derive(Debug, Clone)]
-pub(super) struct Mounted(pub(super) Arc<Disk>);
+pub(super) struct Mounted {
+    pub(super) disk: Arc<Disk>,
+    pub(super) caller: Caller,
+}
 
 #[async_trait]
 impl Storage for Mounted {
     async fn create(&self, path: &str) -> StorageResult<Box<dyn FileWriter>> {
-        self.0.mutate(Mutation::Create(path.to_owned())).await?;
-        Ok(Box::new(Writer { disk: Arc::clone(&self.0), path: path.to_owned() }))
+        self.disk.mutate(self.caller, Mutation::Create(path.to_owned())).await?;
+        Ok(Box::new(Writer { mounted: self.clone(), path: path.to_owned() }))
     }
 
     async fn read(&self, path: &str) -> StorageResult<Bytes> {
         let missing = || StorageError::new(StorageErrorKind::NotFound, "read", path);
-        let bytes = |c: &Contents| c.files.get(path).map(|f| Bytes::from(f.bytes.clone())).ok_or_else(missing);
-        self.0.ask("read", path, bytes).await
+        let bytes =
+            |c: &mut Contents, _| c.files.get(path).map(|f| Bytes::from(f.bytes.clone())).ok_or_else(missing);
+        self.disk.ask(self.caller, "read", path, bytes).await
     }
 
     async fn read_range(&self, path: &str, range: Range<u64>) -> StorageResult<Bytes> {
@@ -371,37 +474,36 @@ impl Storage for Mounted {
     }
 
     async fn stat(&self, path: &str) -> StorageResult<Option<Entry>> {
-        let entry = |c: &Contents| {
+        let entry = |c: &mut Contents, _| {
             let entry = |length, is_directory| Entry { name: String::new(), length, is_directory, modified_ms: 0 };
             let file = c.files.get(path).map(|file| entry(file.bytes.len() as u64, false));
             Ok(file.or_else(|| c.directories.contains(path).then(|| entry(0, true))))
         };
-        self.0.ask("stat", path, entry).await
+        self.disk.ask(self.caller, "stat", path, entry).await
     }
 
     async fn list(&self, path: &str) -> StorageResult<Vec<Entry>> {
-        let entries = |c: &Contents| {
-            let child = |full: &String| full.strip_prefix(path)?.strip_prefix('/').map(str::to_owned);
-            let direct = |name: &String| !name.contains('/');
-            let entry = |name, length, is_directory| Entry { name, length, is_directory, modified_ms: 0 };
-            let files = c.files.iter().filter_map(|(full, file)| Some((child(full)?, file.bytes.len() as u64)));
-            let files = files.filter(|(name, _)| direct(name)).map(|(name, length)| entry(name, length, false));
-            let directories = c.directories.iter().filter_map(child).filter(direct);
-            Ok(files.chain(directories.map(|name| entry(name, 0, true))).collect())
+        let entries = |c: &mut Contents, is_stale: bool| {
+            if !path.contains("/_staging/") {
+                return Ok(c.entries(path));
+            }
+            let now = c.entries(path);
+            let before = c.listed.insert(path.to_owned(), now.clone()).unwrap_or_default();
+            Ok(if is_stale { before } else { now })
         };
-        self.0.ask("list", path, entries).await
+        self.disk.ask(self.caller, "list", path, entries).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> StorageResult<()> {
-        self.0.mutate(Mutation::Rename(from.to_owned(), to.to_owned())).await
+        self.disk.mutate(self.caller, Mutation::Rename(from.to_owned(), to.to_owned())).await
     }
 
     async fn create_directory(&self, path: &str) -> StorageResult<()> {
-        self.0.mutate(Mutation::MakeDirectory(path.to_owned())).await
+        self.disk.mutate(self.caller, Mutation::MakeDirectory(path.to_owned())).await
     }
 
     async fn delete(&self, path: &str) -> StorageResult<bool> {
-        match self.0.mutate(Mutation::Delete(path.to_owned())).await {
+        match self.disk.mutate(self.caller, Mutation::Delete(path.to_owned())).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(false),
             other => other.map(|()| true),
         }

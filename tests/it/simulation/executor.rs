@@ -12,6 +12,15 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasmill::runtime::Runtime;
 
+/// What an operation of a host asks the world to do to that host, once the task that runs has been polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// The process ends here.
+    Crash(usize),
+    /// Its session with the group expires; it goes on and knows nothing of it.
+    CutOff(usize),
+}
+
 /// What all hosts of a simulated world share: chance and time.
 pub(super) struct Simulator {
     state: Mutex<State>,
@@ -22,17 +31,29 @@ struct State {
     now: Duration,
     spawned: Vec<(usize, BoxFuture<'static, ()>)>,
     timers: Vec<(Duration, Waker)>,
+    blows: Vec<Blow>,
 }
 
 impl Simulator {
     pub(super) fn new(seed: u64) -> Arc<Self> {
-        let rng = ChaCha8Rng::seed_from_u64(seed);
-        Arc::new(Self { state: Mutex::new(State { rng, now: Duration::ZERO, spawned: vec![], timers: vec![] }) })
+        let state = State {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            now: Duration::ZERO,
+            spawned: vec![],
+            timers: vec![],
+            blows: vec![],
+        };
+        Arc::new(Self { state: Mutex::new(state) })
     }
 
     /// A number below `below`.
     pub(super) fn draw(&self, below: u64) -> u64 {
         self.state.lock().unwrap().rng.random_range(0..below.max(1))
+    }
+
+    /// A number of `least..=most`.
+    pub(super) fn draw_between(&self, (least, most): (u64, u64)) -> u64 {
+        least + self.draw(most.saturating_sub(least) + 1)
     }
 
     /// True once in `times` on average; never when `times` is 0.
@@ -45,6 +66,9 @@ impl Simulator {
         let mut state = self.state.lock().unwrap();
         state.now += by;
         let now = state.now;
+        if state.timers.iter().all(|(at, _)| *at > now) {
+            return;
+        }
         let (due, later) = std::mem::take(&mut state.timers).into_iter().partition(|(at, _)| *at <= now);
         state.timers = later;
         drop(state);
@@ -56,6 +80,15 @@ impl Simulator {
         self.state.lock().unwrap().now
     }
 
+    /// Strikes a host as soon as the world looks.
+    pub(super) fn strike(&self, blow: Blow) {
+        self.state.lock().unwrap().blows.push(blow);
+    }
+
+    pub(super) fn take_blows(&self) -> Vec<Blow> {
+        std::mem::take(&mut self.state.lock().unwrap().blows)
+    }
+
     /// A point at which others may go on first, and at which the host may crash.
     pub(super) async fn pass(&self) {
         let mut passed = false;
@@ -64,6 +97,20 @@ impl Simulator {
                 return Poll::Ready(());
             }
             context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Completes after `duration`.
+    pub(super) async fn sleep(&self, duration: Duration) {
+        let at = self.now() + duration;
+        std::future::poll_fn(|context| {
+            let mut state = self.state.lock().unwrap();
+            if state.now >= at {
+                return Poll::Ready(());
+            }
+            state.timers.push((at, context.waker().clone()));
             Poll::Pending
         })
         .await;
@@ -83,15 +130,7 @@ impl Runtime for HostRuntime {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let simulator = Arc::clone(&self.simulator);
-        let at = simulator.now() + duration;
-        Box::pin(std::future::poll_fn(move |context| {
-            let mut state = simulator.state.lock().unwrap();
-            if state.now >= at {
-                return Poll::Ready(());
-            }
-            state.timers.push((at, context.waker().clone()));
-            Poll::Pending
-        }))
+        Box::pin(async move { simulator.sleep(duration).await })
     }
 
     fn elapsed(&self) -> Duration {
@@ -99,7 +138,7 @@ impl Runtime for HostRuntime {
     }
 
     fn now_ms(&self) -> i64 {
-        1_700_000_000_000 + self.simulator.now().as_millis() as i64
+        super::message::START_MS + self.simulator.now().as_millis() as i64
     }
 
     fn random(&self) -> u128 {
@@ -137,11 +176,14 @@ impl Tasks {
             self.tasks.push(Task { host, future, ready: Arc::new(Flag(AtomicBool::new(true))) });
         }
         let ready = |task: &Task| task.ready.0.load(Ordering::Relaxed) && !frozen(task.host);
-        let candidates: Vec<usize> = (0..self.tasks.len()).filter(|index| ready(&self.tasks[*index])).collect();
-        if candidates.is_empty() {
+        let candidates = self.tasks.iter().filter(|task| ready(task)).count();
+        if candidates == 0 {
             return false;
         }
-        let index = candidates[simulator.draw(candidates.len() as u64) as usize];
+        let drawn = simulator.draw(candidates as u64) as usize;
+        let Some((index, _)) = self.tasks.iter().enumerate().filter(|(_, task)| ready(task)).nth(drawn) else {
+            return false;
+        };
         let task = &mut self.tasks[index];
         task.ready.0.store(false, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&task.ready));
@@ -151,9 +193,18 @@ impl Tasks {
         true
     }
 
+    /// Whether nothing is going on in the background.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// The host is gone, and all it was doing with it.
     pub(super) fn crash(&mut self, simulator: &Simulator, host: usize) {
-        simulator.state.lock().unwrap().spawned.retain(|(of, _)| *of != host);
+        let spawned = std::mem::take(&mut simulator.state.lock().unwrap().spawned);
+        let (dropped, kept) = spawned.into_iter().partition(|(of, _)| *of == host);
+        simulator.state.lock().unwrap().spawned = kept;
+        // What a dropped task owns may spawn or draw while it goes: not under the lock.
+        let _: Vec<(usize, BoxFuture<'static, ()>)> = dropped;
         self.tasks.retain(|task| task.host != host);
     }
 }

@@ -1,0 +1,166 @@
+//! The books of a run: what was produced, what readers have seen, what was acknowledged. Whatever contradicts them is a
+//! violation, noted the moment it happens.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+
+use super::message::{MessageId, Outcome, Produced};
+use super::reader::{Found, read_file};
+
+/// What kind of promise was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A row was visible twice.
+    Doubled,
+    /// A row never became visible, and nobody goes on.
+    Lost,
+    /// A topic partition stopped although nothing was wrong with its data.
+    Stopped,
+    /// A reader could see a file that was not whole.
+    Partial,
+    /// A row or dead letter is not what its message must turn into.
+    Content,
+    /// A file was created or deleted where readers look.
+    Touched,
+    /// More was acknowledged than was visible.
+    Acknowledged,
+    /// The records do not account for every offset exactly once.
+    Ledger,
+    /// Something was left lying after a clean run.
+    LeftBehind,
+    /// Open files held more memory than they may.
+    Memory,
+    /// The membership failed, or a host did not stop.
+    Membership,
+}
+
+/// A broken promise.
+#[derive(Debug, Clone)]
+pub(super) struct Violation {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+}
+
+impl Violation {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+#[derive(Default)]
+struct Pages {
+    produced: BTreeMap<MessageId, Produced>,
+    /// Messages that end in a row or a dead letter, and were not seen yet.
+    unseen: BTreeSet<MessageId>,
+    /// In which file each message was seen first. A row stays seen when a job moves or removes it.
+    seen: HashMap<MessageId, String>,
+    published: BTreeSet<String>,
+    acknowledged: BTreeMap<i32, i64>,
+    violations: Vec<Violation>,
+}
+
+/// The books of one world.
+#[derive(Default)]
+pub(super) struct Books {
+    pages: Mutex<Pages>,
+}
+
+impl Books {
+    pub(super) fn produced(&self, message: MessageId, produced: &Produced) {
+        let mut pages = self.pages.lock().unwrap();
+        if produced.outcome != Outcome::Filtered {
+            pages.unseen.insert(message);
+        }
+        pages.produced.insert(message, produced.clone());
+    }
+
+    /// A file appeared where readers look: it must be whole, its rows must be what they should be, and none of them may
+    /// have been seen before.
+    pub(super) fn appeared(&self, path: &str, bytes: &[u8], closed: bool) {
+        let mut pages = self.pages.lock().unwrap();
+        let found = if closed { read_file(path, bytes) } else { Err("it is still being written".to_owned()) };
+        match found {
+            Err(why) => pages.violations.push(Violation::new(Kind::Partial, format!("{path} became visible, but {why}"))),
+            Ok(found) => found.into_iter().for_each(|found| pages.saw(path, &found)),
+        }
+        pages.published.insert(path.to_owned());
+    }
+
+    pub(super) fn violated(&self, kind: Kind, text: String) {
+        self.pages.lock().unwrap().violations.push(Violation::new(kind, text));
+    }
+
+    /// The first violation.
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.pages.lock().unwrap().violations.first().cloned()
+    }
+
+    /// A host acknowledges all messages before `next`.
+    pub(super) fn acknowledged(&self, partition: i32, next: i64) {
+        let mut pages = self.pages.lock().unwrap();
+        let before = pages.acknowledged.get(&partition).copied().unwrap_or(0);
+        if next <= before {
+            return;
+        }
+        pages.acknowledged.insert(partition, next);
+        if let Some(unseen) = pages.unseen.range((partition, before)..(partition, next)).next().copied() {
+            let text = format!("{partition} is acknowledged up to {next}, but {unseen:?} is not visible");
+            pages.violations.push(Violation::new(Kind::Acknowledged, text));
+        }
+    }
+
+    /// Whether everything that must be visible is.
+    pub(super) fn is_complete(&self) -> bool {
+        self.pages.lock().unwrap().unseen.is_empty()
+    }
+
+    /// Some messages that are not visible.
+    pub(super) fn missing(&self) -> Vec<MessageId> {
+        self.pages.lock().unwrap().unseen.iter().take(5).copied().collect()
+    }
+
+    /// The messages of a range: how many end as rows, as dead letters, as nothing.
+    pub(super) fn outcomes(&self, partition: i32, start: i64, next: i64) -> (u64, u64, u64) {
+        let pages = self.pages.lock().unwrap();
+        let mut counts = (0, 0, 0);
+        for (_, produced) in pages.produced.range((partition, start)..(partition, next)) {
+            match produced.outcome {
+                Outcome::Row(_) => counts.0 += 1,
+                Outcome::DeadLetter { .. } => counts.1 += 1,
+                Outcome::Filtered => counts.2 += 1,
+            }
+        }
+        counts
+    }
+
+    /// The offset after the last message of a topic partition.
+    pub(super) fn end(&self, partition: i32) -> i64 {
+        let pages = self.pages.lock().unwrap();
+        pages.produced.range((partition, 0)..(partition + 1, 0)).next_back().map_or(0, |((_, offset), _)| offset + 1)
+    }
+
+    /// Every file that ever appeared where readers look.
+    pub(super) fn published(&self) -> BTreeSet<String> {
+        self.pages.lock().unwrap().published.clone()
+    }
+}
+
+impl Pages {
+    fn saw(&mut self, path: &str, found: &Found) {
+        let message = found.message();
+        if let Some(other) = self.seen.insert(message, path.to_owned()) {
+            let text = format!("{message:?} is visible in {path} and in {other}");
+            self.violations.push(Violation::new(Kind::Doubled, text));
+        }
+        self.unseen.remove(&message);
+        let why = match self.produced.get(&message) {
+            None => "it was never produced".to_owned(),
+            Some(produced) => match found.differs_from(path, produced) {
+                None => return,
+                Some(why) => why,
+            },
+        };
+        let text = format!("{message:?} in {path} is not what it should be: {why}");
+        self.violations.push(Violation::new(Kind::Content, text));
+    }
+}

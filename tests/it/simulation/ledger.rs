@@ -1,0 +1,104 @@
+//! The ledger after a run: from the records and the archive alone, every offset is accounted for exactly once, counts
+//! close, and every published file is named once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmill::checkpoint::{ChainName, Id, Record, newest, parse_name};
+
+use super::books::{Books, Kind, Violation};
+use super::disk::Disk;
+
+/// All records of one topic partition.
+struct Records {
+    /// In the directory and in the archive.
+    by_id: BTreeMap<Id, Record>,
+    archived: BTreeSet<Id>,
+    newest: Record,
+}
+
+/// Checks the chain of each topic partition.
+pub(super) fn check(disk: &Disk, books: &Books, topic_partitions: i32) -> Result<(), Violation> {
+    let mut named = BTreeSet::new();
+    for partition in 0..topic_partitions {
+        let wrong = |what: String| Violation::new(Kind::Ledger, format!("events/{partition}: {what}"));
+        let records = read(disk, partition).map_err(wrong)?;
+        let chain = chain(&records).map_err(wrong)?;
+        if let Some(stray) = records.archived.iter().find(|id| !chain.iter().any(|record| record.id == **id)) {
+            let sequence = records.by_id[stray].sequence;
+            return Err(wrong(format!("the archive holds record {sequence} ({stray}), which is void")));
+        }
+        for record in &chain {
+            check_counts(record, books).map_err(wrong)?;
+            for file in record.files.iter().chain(&record.dead_letter_files) {
+                if !named.insert(file.target.clone()) {
+                    return Err(wrong(format!("two records name {}", file.target)));
+                }
+            }
+        }
+        let (end, next) = (books.end(partition), records.newest.next);
+        if next < end {
+            return Err(wrong(format!("the chain ends at {next}, the messages at {end}")));
+        }
+    }
+    let published = books.published();
+    if let Some(path) = published.symmetric_difference(&named).next() {
+        let text = format!("{path} is published or named by a record that counts, but not both");
+        return Err(Violation::new(Kind::Ledger, text));
+    }
+    Ok(())
+}
+
+fn read(disk: &Disk, partition: i32) -> Result<Records, String> {
+    let directory = format!("/checkpoints/events/{partition}/");
+    let contents = disk.contents.lock().unwrap();
+    let (mut by_id, mut archived) = (BTreeMap::new(), BTreeSet::new());
+    let mut names = Vec::new();
+    for (path, file) in contents.files.range(directory.clone()..) {
+        let Some(name) = path.strip_prefix(&directory) else { break };
+        if name.starts_with("archive/") {
+            for line in file.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let record: Record = serde_json::from_slice(line).map_err(|error| format!("{path}: {error}"))?;
+                archived.insert(record.id);
+                by_id.insert(record.id, record);
+            }
+        } else if let Some(ChainName::Record(sequence)) = parse_name(name) {
+            let record = Record::from_bytes(sequence, &file.bytes).map_err(|error| format!("{path}: {error}"))?;
+            names.push(name);
+            by_id.insert(record.id, record);
+        }
+    }
+    let newest = newest(names.iter().copied()).ok_or("there is no record")?;
+    let is_newest = |record: &&Record| record.sequence == newest && !archived.contains(&record.id);
+    let newest = by_id.values().find(is_newest).cloned().ok_or("the newest record is in the archive")?;
+    Ok(Records { by_id, archived, newest })
+}
+
+/// The records that count, from the newest to the first.
+fn chain(records: &Records) -> Result<Vec<Record>, String> {
+    let mut chain = vec![records.newest.clone()];
+    let mut record = &records.newest;
+    while let Some(predecessor) = record.predecessor {
+        let before = records.by_id.get(&predecessor);
+        let before = before.ok_or(format!("record {} is gone ({predecessor})", record.sequence.wrapping_sub(1)))?;
+        if before.next != record.start || before.sequence + 1 != record.sequence {
+            return Err(format!(
+                "record {} ends at {}, but record {} starts at {}",
+                before.sequence, before.next, record.sequence, record.start
+            ));
+        }
+        chain.push(before.clone());
+        record = before;
+    }
+    if record.start == 0 { Ok(chain) } else { Err(format!("the first record starts at {}", record.start)) }
+}
+
+fn check_counts(record: &Record, books: &Books) -> Result<(), String> {
+    let (rows, dead_letters, filtered) = books.outcomes(record.topic_partition, record.start, record.next);
+    let counted = record.rows;
+    let wanted = (rows + dead_letters + filtered, rows, filtered, dead_letters);
+    let found = (counted.messages, counted.written, counted.filtered, counted.dead_lettered);
+    if found != wanted {
+        return Err(format!("record {} counts {found:?}, its messages {wanted:?}", record.sequence));
+    }
+    Ok(())
+}

@@ -1,0 +1,423 @@
+//! One simulated world: hosts, a broker, a disk, a job downstream; what goes wrong in it, and how it must come right.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use wasmill::checkpoint::{Protocol, Retention};
+use wasmill::decode::json::JsonDecoder;
+use wasmill::pipeline::membership::{Membership, Step, WorkerHandle};
+use wasmill::pipeline::places::Places;
+use wasmill::pipeline::stages::Stages;
+use wasmill::pipeline::worker::{Worker, WorkerLimits};
+use wasmill::report::Progress;
+use wasmill::runtime::Runtime;
+use wasmill::sink::stage::Memory;
+use wasmill::source::Wake;
+use wasmill::storage::{Location, Storage};
+
+use super::books::{Books, Kind, Violation};
+use super::broker::{Broker, Connection};
+use super::deployment::{Which, deployment};
+use super::disk::{Caller, Disk, Hits, Mounted};
+use super::downstream::{self, Sign};
+use super::executor::{Blow, HostRuntime, Simulator, Tasks};
+use super::faults::{Faults, Trouble};
+use super::ledger;
+use super::profile::{Profile, named};
+use super::reader::{DEAD_LETTERS, TABLE};
+
+const TOPIC_PARTITIONS: i32 = 2;
+
+/// Steps after which nobody goes on any more.
+const PATIENCE: u64 = 30_000;
+
+/// One run, from which everything follows.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) seed: u64,
+    pub(super) profile: &'static str,
+    pub(super) hosts: usize,
+    pub(super) steps: u64,
+    /// Classes of faults that are left out.
+    pub(super) without: Vec<&'static str>,
+    pub(super) protocol: Protocol,
+    /// Rule V13, which is the storage's: a rename is one step.
+    pub(super) atomic_rename: bool,
+}
+
+impl Case {
+    /// The run of this seed in this profile.
+    pub(super) fn new(seed: u64, profile: &Profile) -> Self {
+        Self {
+            seed,
+            profile: profile.name,
+            hosts: profile.hosts,
+            steps: profile.steps,
+            without: Vec::new(),
+            protocol: Protocol::default(),
+            atomic_rename: true,
+        }
+    }
+}
+
+/// How a run ended.
+pub(super) struct Ending {
+    pub(super) violation: Option<Violation>,
+    pub(super) trace: Vec<String>,
+    pub(super) hits: Hits,
+}
+
+/// Runs a case to its end.
+pub(super) fn run(case: &Case, is_traced: bool) -> Ending {
+    let mut world = World::new(case, is_traced);
+    let ended = world.live().and_then(|()| world.settle()).and_then(|()| world.tidy());
+    Ending { violation: ended.err(), trace: world.disk.trace(), hits: world.disk.hits() }
+}
+
+/// One simulated process.
+struct Host {
+    membership: Membership,
+    worker: Worker,
+    memory: Arc<Memory>,
+    /// It is stopped (SIGSTOP) until then: nothing of it goes on.
+    frozen_until: Duration,
+    over: bool,
+}
+
+/// One simulated world.
+pub(super) struct World {
+    case: Case,
+    pub(super) profile: Profile,
+    pub(super) simulator: Arc<Simulator>,
+    pub(super) broker: Arc<Broker>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) books: Arc<Books>,
+    tasks: Tasks,
+    hosts: Vec<Option<Host>>,
+    retention: Retention,
+    /// Bytes that the open files of a host may hold.
+    pub(super) budget: usize,
+    /// When a host that ended is started again, by steps.
+    restarts: Vec<u64>,
+    guest: bool,
+    lives: u64,
+    trouble_ends: u64,
+    now: u64,
+}
+
+impl World {
+    pub(super) fn new(case: &Case, is_traced: bool) -> Self {
+        let profile = named(case.profile).without(&case.without);
+        let simulator = Simulator::new(case.seed);
+        let books = Arc::new(Books::default());
+        let guest = case.seed % 100 == 42;
+        let broker = Broker::new(&simulator, &books, TOPIC_PARTITIONS as usize, (profile.hours, guest));
+        let disk = Disk::new(&simulator, &books, is_traced);
+        let retention = Retention {
+            keep: 1 + simulator.draw(profile.keep as u64) as usize,
+            fold: 1 + simulator.draw(profile.fold as u64) as usize,
+        };
+        Self {
+            hosts: (0..case.hosts).map(|_| None).collect(),
+            restarts: vec![0; case.hosts],
+            case: case.clone(),
+            profile,
+            simulator,
+            broker,
+            disk,
+            books,
+            tasks: Tasks::default(),
+            retention,
+            budget: 64 << 20,
+            guest,
+            lives: 0,
+            trouble_ends: 0,
+            now: 0,
+        }
+    }
+
+    pub(super) fn start(&mut self, host: usize) {
+        if self.hosts[host].is_none() {
+            self.lives += 1;
+            let which = match (self.guest, self.profile.deployments) {
+                (true, _) => Which::Guest,
+                (false, true) if self.simulator.once_in(2) => Which::WithExtra,
+                (false, _) => Which::Plain,
+            };
+            self.disk.note(|| format!("host {host} starts ({which:?})"));
+            self.hosts[host] = Some(self.host(host, which));
+            self.broker.join(host);
+        }
+    }
+
+    fn host(&self, host: usize, which: Which) -> Host {
+        let deployment = deployment(which);
+        let runtime: Arc<dyn Runtime> = Arc::new(HostRuntime { simulator: Arc::clone(&self.simulator), host });
+        let memory = Memory::new(self.budget);
+        let mounted = Mounted { disk: Arc::clone(&self.disk), caller: Caller { host, life: self.lives } };
+        let storage: Arc<dyn Storage> = Arc::new(mounted);
+        let location =
+            |path: &str| Location { storage: Arc::clone(&storage), path: path.to_owned(), url: path.to_owned() };
+        let places = Places {
+            pipeline: "simulated".to_owned(),
+            checkpoints: location("/checkpoints"),
+            table: location(TABLE),
+            dead_letters: location(DEAD_LETTERS),
+            protocol: self.case.protocol,
+            retention: self.retention,
+            runtime: Arc::clone(&runtime),
+            memory: Arc::clone(&memory),
+            deployment: deployment.record.clone(),
+            options: deployment.options.clone(),
+            max_open_hive_partitions: 1_000,
+            dead_letter_options: deployment.dead_letter_options.clone(),
+        };
+        let decoder = JsonDecoder::new(&deployment.schema);
+        let (chain, partitioner) = (Arc::clone(&deployment.chain), deployment.partitioner.clone());
+        let stages = Stages::new(decoder, chain, partitioner, deployment.record.number).unwrap();
+        let limits = WorkerLimits {
+            interval: Duration::from_millis(self.profile.interval_ms),
+            target_file_size: 1 << 20,
+            open_files: if self.profile.hours > 10 { 40 } else { 6 },
+            memory_share: 0,
+            batch_rows: 4,
+        };
+        let (commands, obeyed) = channel();
+        let (notices, heard) = channel();
+        let wake: Wake = Arc::new(|| {});
+        let progress = Arc::new(Progress::default());
+        let channels = (obeyed, notices);
+        let worker = Worker::new(
+            Arc::clone(&runtime),
+            limits,
+            stages,
+            Arc::clone(&memory),
+            progress,
+            channels,
+            Arc::clone(&wake),
+        );
+        let source = Box::new(Connection { broker: Arc::clone(&self.broker), host });
+        let handles = vec![WorkerHandle { commands, wake }];
+        let membership = Membership::new(source, places, runtime, handles, heard, false);
+        Host { membership, worker, memory, frozen_until: Duration::ZERO, over: false }
+    }
+
+    fn crash(&mut self, host: usize) {
+        if self.hosts[host].is_some() {
+            self.disk.note(|| format!("host {host} crashes"));
+            self.hosts[host] = None;
+            self.restarts[host] = self.now + self.simulator.draw_between((5, 80));
+            self.tasks.crash(&self.simulator, host);
+            self.broker.leave(host);
+        }
+    }
+
+    pub(super) fn cut_off(&mut self, host: usize) {
+        if !self.is_without("cut-off") && self.hosts[host].is_some() {
+            self.disk.note(|| format!("host {host} is cut off from the group, and goes on"));
+            self.broker.cut_off(host);
+        }
+    }
+
+    fn freeze(&mut self, host: usize) {
+        let pause = Duration::from_millis(self.simulator.draw_between((50, 2_500)));
+        let until = self.simulator.now() + pause;
+        if !self.is_without("freeze")
+            && let Some(running) = &mut self.hosts[host]
+        {
+            running.frozen_until = until;
+            self.disk.note(|| format!("host {host} stops for {pause:?}"));
+        }
+    }
+
+    fn is_without(&self, class: &str) -> bool {
+        self.case.without.contains(&class)
+    }
+
+    /// Something bad, or something that ends it.
+    fn disturb(&mut self) {
+        let host = self.simulator.draw(self.hosts.len() as u64) as usize;
+        match self.simulator.draw(12) {
+            0 if !self.is_without("crash") => self.crash(host),
+            1..=3 => self.start(host),
+            4 | 5 => {
+                self.freeze(host);
+                self.cut_off(host);
+            }
+            6 => self.freeze(host),
+            7 => self.cut_off(host),
+            8 | 9 => {
+                self.disk.note(|| format!("host {host} is connected to the group again"));
+                self.broker.reconnect(host);
+            }
+            _ if !self.is_without("rebalance") => self.broker.rebalance(),
+            _ => {}
+        }
+    }
+
+    fn trouble(&mut self) {
+        if self.now >= self.trouble_ends {
+            self.disk.set_trouble(None);
+            if self.simulator.once_in(self.profile.trouble) {
+                let trouble = Trouble::draw(&self.simulator);
+                self.trouble_ends = self.now + self.simulator.draw_between(self.profile.trouble_steps);
+                self.disk.note(|| format!("trouble: {trouble:?}, until step {}", self.trouble_ends));
+                self.disk.set_trouble(Some(trouble));
+            }
+        }
+    }
+
+    /// One host does what it can do now, and some of the tasks go on.
+    pub(super) fn step(&mut self) -> Result<(), Violation> {
+        self.now += 1;
+        self.simulator.advance(Duration::from_millis(1 + self.simulator.draw(self.profile.tick_ms)));
+        let drawn = self.simulator.draw(self.hosts.len() as u64) as usize;
+        let now = self.simulator.now();
+        if let Some(host) = &mut self.hosts[drawn]
+            && host.frozen_until <= now
+        {
+            host.step(self.budget)?;
+        }
+        for _ in 0..1 + self.simulator.draw(6) {
+            let hosts = &self.hosts;
+            let frozen = |host: usize| hosts[host].as_ref().is_none_or(|host| host.frozen_until > now);
+            if !self.tasks.step(&self.simulator, frozen) {
+                break;
+            }
+            for blow in self.simulator.take_blows() {
+                match blow {
+                    Blow::Crash(host) => self.crash(host),
+                    Blow::CutOff(host) => self.cut_off(host),
+                }
+            }
+        }
+        if self.simulator.once_in(self.profile.downstream) {
+            let sign = if self.case.protocol.published_mark { Sign::Mark } else { Sign::Visible };
+            downstream::work(&self.disk, &self.simulator, TOPIC_PARTITIONS as u64, sign);
+        }
+        self.books.violation().map_or(Ok(()), Err)
+    }
+
+    fn live(&mut self) -> Result<(), Violation> {
+        (0..self.hosts.len()).for_each(|host| self.start(host));
+        // Some runs are quiet, some are wild.
+        let scale = |share: u64, by: u64| share * by / 4;
+        let by = 1 + self.simulator.draw(8);
+        let faults = self.profile.faults;
+        self.disk.set_faults(Faults {
+            not_applied: scale(faults.not_applied, by),
+            unanswered: scale(faults.unanswered, by),
+            late: scale(faults.late, by),
+            sent_twice: scale(faults.sent_twice, by),
+            unread: scale(faults.unread, by),
+            crash: scale(faults.crash, by),
+            rename_by_copy: !self.case.atomic_rename,
+            ..faults
+        });
+        let calm = self.simulator.draw_between(self.profile.calm);
+        for _ in 0..self.case.steps {
+            if self.simulator.once_in(10) {
+                self.broker.produce(3);
+            }
+            if self.simulator.once_in(calm) {
+                self.disturb();
+            }
+            if self.simulator.once_in(self.profile.late) {
+                self.disk.land_late();
+            }
+            self.trouble();
+            for host in 0..self.hosts.len() {
+                if self.restarts[host] <= self.now {
+                    self.start(host);
+                }
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Everything works again: all that was produced must become visible.
+    pub(super) fn settle(&mut self) -> Result<(), Violation> {
+        self.disk.note(|| "all faults end".to_owned());
+        self.disk.set_faults(Faults { rename_by_copy: !self.case.atomic_rename, ..Faults::default() });
+        self.disk.set_trouble(None);
+        for host in 0..self.hosts.len() {
+            if let Some(running) = &mut self.hosts[host] {
+                running.frozen_until = Duration::ZERO;
+            }
+            self.broker.reconnect(host);
+            self.start(host);
+        }
+        for step in 0.. {
+            if self.disk.late() > 0 && self.simulator.once_in(5) {
+                self.disk.land_late();
+            }
+            self.step()?;
+            if self.books.is_complete() && self.disk.late() == 0 {
+                break;
+            }
+            if step > PATIENCE {
+                let text = format!("lost, or nobody goes on: {:?} never became visible", self.books.missing());
+                return Err(Violation::new(Kind::Lost, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// A last clean start and stop, after which nothing may lie about and the ledger must close.
+    fn tidy(&mut self) -> Result<(), Violation> {
+        (0..self.hosts.len()).for_each(|host| self.crash(host));
+        self.start(0);
+        let mut quiet = 0;
+        for step in 0.. {
+            self.step()?;
+            quiet = if self.tasks.is_empty() { quiet + 1 } else { 0 };
+            let Some(host) = &mut self.hosts[0] else { break };
+            if step > 100 && quiet > 2 * self.profile.interval_ms / self.profile.tick_ms {
+                host.membership.stop();
+            }
+            if host.over {
+                break;
+            }
+            if step > PATIENCE {
+                return Err(Violation::new(Kind::Membership, "a host does not stop"));
+            }
+        }
+        let contents = self.disk.contents.lock().unwrap();
+        let lies_about = |path: &&String| path.contains("/_staging/") || path.ends_with(".tmp");
+        if let Some(path) = contents.files.keys().find(lies_about) {
+            return Err(Violation::new(Kind::LeftBehind, format!("{path} is left behind after a clean run")));
+        }
+        drop(contents);
+        ledger::check(&self.disk, &self.books, TOPIC_PARTITIONS)
+    }
+}
+
+impl Host {
+    fn step(&mut self, budget: usize) -> Result<(), Violation> {
+        if self.over {
+            return Ok(());
+        }
+        match self.membership.step(Duration::ZERO) {
+            Ok(Step::Ended(_)) => self.over = true,
+            Ok(_) => {}
+            Err(error) => {
+                let text = format!("the membership failed: {error}");
+                return Err(Violation::new(Kind::Membership, text));
+            }
+        }
+        self.worker.step();
+        let used = self.memory.used();
+        if used > budget {
+            return Err(Violation::new(Kind::Memory, format!("open files hold {used} bytes of {budget}")));
+        }
+        match self.membership.account.stopped.first() {
+            Some(stopped) => {
+                let text = format!("a topic partition stopped: {}", stopped.error);
+                Err(Violation::new(Kind::Stopped, text))
+            }
+            None => Ok(()),
+        }
+    }
+}
