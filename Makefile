@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test chaos lint bench bench-quick recovery clean
+.PHONY: help setup servers build transforms limit demo demo-cluster test chaos soak lint bench bench-quick recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -52,6 +52,9 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 
 chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)
 	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
+
+soak: ## the simulation of crashes and failures, a hundred thousand runs (some ten minutes)
+	WASMILL_RUNS=100000 cargo test --release -p wasmill-tests exactly_once_whatever_fails
 
 limit:
 	cargo build --release -p wasmill-tests --example in_memory_limit

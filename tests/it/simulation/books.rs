@@ -80,7 +80,9 @@ impl Books {
         let mut pages = self.pages.lock().unwrap();
         let found = if closed { read_file(path, bytes) } else { Err("it is still being written".to_owned()) };
         match found {
-            Err(why) => pages.violations.push(Violation::new(Kind::Partial, format!("{path} became visible, but {why}"))),
+            Err(why) => {
+                pages.violations.push(Violation::new(Kind::Partial, format!("{path} became visible, but {why}")))
+            }
             Ok(found) => found.into_iter().for_each(|found| pages.saw(path, &found)),
         }
         pages.published.insert(path.to_owned());

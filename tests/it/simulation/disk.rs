@@ -271,8 +271,7 @@ impl Disk {
         // An operation that is still on its way lands with spite: just when the name that it wants is free again.
         if let Mutation::Rename(path, _) | Mutation::Delete(path) = mutation {
             let is_wanted = |(_, late): &(Caller, Mutation)| matches!(late, Mutation::Create(wanted) if wanted == path);
-            if let Some(index) = contents.late.iter().position(is_wanted)
-            {
+            if let Some(index) = contents.late.iter().position(is_wanted) {
                 self.land(contents, index);
             }
         }
@@ -464,8 +463,7 @@ impl Storage for Mounted {
 
     async fn read(&self, path: &str) -> StorageResult<Bytes> {
         let missing = || StorageError::new(StorageErrorKind::NotFound, "read", path);
-        let bytes =
-            |c: &mut Contents, _| c.files.get(path).map(|f| Bytes::from(f.bytes.clone())).ok_or_else(missing);
+        let bytes = |c: &mut Contents, _| c.files.get(path).map(|f| Bytes::from(f.bytes.clone())).ok_or_else(missing);
         self.disk.ask(self.caller, "read", path, bytes).await
     }
 

@@ -25,8 +25,7 @@ pub(super) fn work(disk: &Disk, simulator: &Simulator, topic_partitions: u64, si
     let mine = format!("/part-events-{partition}-");
     let start_of = |path: &str| path.rsplit_once(&mine)?.1.split('-').next()?.parse::<i64>().ok();
     let files = contents.files.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
-    let files: Vec<(String, i64)> =
-        files.filter_map(|(path, _)| Some((path.clone(), start_of(path)?))).collect();
+    let files: Vec<(String, i64)> = files.filter_map(|(path, _)| Some((path.clone(), start_of(path)?))).collect();
     let may_touch_newest = match sign {
         Sign::Mark => contents.files.contains_key(&chain_path(partition, &mark_name(newest.sequence, newest.id))),
         Sign::Visible => {

@@ -131,7 +131,8 @@ fn assert_covered(hits: &Hits) {
     steps::QUESTIONS.iter().for_each(|step| points.extend(of_questions.map(|fault| (*step, fault))));
     let whole = |step: &&&str| !step.ends_with("write");
     points.extend(steps::MUTATIONS.iter().filter(whole).map(|step| (*step, "sent twice")));
-    points.extend(["stage create", "stage write", "temporary create", "temporary write"].map(|step| (step, "no space")));
+    points
+        .extend(["stage create", "stage write", "temporary create", "temporary write"].map(|step| (step, "no space")));
     points.push(("staging list", "stale"));
     let count = |point: &(&'static str, &'static str)| hits.get(point).copied().unwrap_or(0);
     let rare: Vec<_> =

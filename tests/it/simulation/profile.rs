@@ -87,6 +87,7 @@ const MIXED: Profile = Profile {
 /// one record.
 const ZOMBIES: Profile = Profile {
     name: "zombies",
+    hosts: 4,
     steps: 900,
     interval_ms: 40,
     keep: 1,
@@ -102,7 +103,7 @@ const ZOMBIES: Profile = Profile {
             ("publish rename", 150),
             ("stage close", 100),
         ],
-        spite: 1_200,
+        spite: 1_500,
         crash: 20,
         ..FEW
     },

@@ -3,8 +3,8 @@
 
 use wasmill::checkpoint::Protocol;
 
-use super::books::{Kind, Violation};
 use super::books::Kind::{Acknowledged, Doubled, Ledger, Lost, Partial, Stopped};
+use super::books::{Kind, Violation};
 use super::profile::named;
 use super::world::{Case, run};
 

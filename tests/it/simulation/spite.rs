@@ -13,6 +13,8 @@ use super::steps::StepName;
 pub(super) enum Wait {
     /// Before it stages: others have taken over, and pruned the number that it is about to create.
     Pruned { directory: String, take_over: Id },
+    /// Before it creates a record whose number it has settled: others have used that number and pruned it.
+    Overtaken { directory: String, sequence: u64 },
     /// After it created a record that is void: it hears of it only after a while.
     Void,
     /// After it listed: the newest record that it saw was pruned, and a stale one was created in its place.
@@ -23,6 +25,7 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pruned { .. } => f.write_str("until the number that it will create was used by others and pruned"),
+            Self::Overtaken { sequence, .. } => write!(f, "until others have used and pruned number {sequence}"),
             Self::Void => f.write_str("and does not hear that its record is void"),
             Self::Replaced { path, .. } => write!(f, "until {path} is another record"),
         }
@@ -44,9 +47,12 @@ pub(super) fn before(step: StepName, path: &str) -> Option<Wait> {
 pub(super) fn after(step: StepName, path: &str, contents: &Contents) -> Option<Wait> {
     let directory = match step {
         "take-over list" => format!("{path}/"),
-        "record rename" => format!("{}/", path.rsplit_once('/')?.0),
+        "record rename" | "temporary close" => format!("{}/", path.rsplit_once('/')?.0),
         _ => return None,
     };
+    if let Some(ChainName::Temporary(sequence)) = path.strip_prefix(&directory).and_then(parse_name) {
+        return Some(Wait::Overtaken { directory, sequence });
+    }
     let sequence = newest(names(contents, &directory))?;
     if step == "record rename" {
         let is_newest = path.strip_prefix(&directory)? == wasmill::checkpoint::record_name(sequence);
@@ -72,7 +78,15 @@ impl Wait {
                 };
                 let mut records = names(contents, directory).filter(is_record).filter_map(read);
                 let others = |record: &Record| record.take_over != *take_over;
-                records.next().is_some_and(|oldest| others(&oldest) && !oldest.is_fence()) && records.all(|r| others(&r))
+                records.next().is_some_and(|oldest| others(&oldest) && !oldest.is_fence())
+                    && records.all(|r| others(&r))
+            }
+            Self::Overtaken { directory, sequence } => {
+                let number = |name| match parse_name(name) {
+                    Some(ChainName::Record(number)) => Some(number),
+                    _ => None,
+                };
+                names(contents, directory).filter_map(number).min().is_some_and(|oldest| oldest > *sequence)
             }
             Self::Void => false,
             Self::Replaced { path, content } => contents.files.get(path).is_some_and(|file| file.bytes != *content),

@@ -98,8 +98,9 @@ pub(super) struct World {
     retention: Retention,
     /// Bytes that the open files of a host may hold.
     pub(super) budget: usize,
-    /// When a host that ended is started again, by steps.
+    /// When a host that ended is started again, and when one that was cut off is connected again, by steps.
     restarts: Vec<u64>,
+    reconnects: Vec<u64>,
     guest: bool,
     lives: u64,
     trouble_ends: u64,
@@ -121,6 +122,7 @@ impl World {
         Self {
             hosts: (0..case.hosts).map(|_| None).collect(),
             restarts: vec![0; case.hosts],
+            reconnects: vec![u64::MAX; case.hosts],
             case: case.clone(),
             profile,
             simulator,
@@ -217,7 +219,14 @@ impl World {
         if !self.is_without("cut-off") && self.hosts[host].is_some() {
             self.disk.note(|| format!("host {host} is cut off from the group, and goes on"));
             self.broker.cut_off(host);
+            self.reconnects[host] = self.now + self.simulator.draw_between((40, 400));
         }
+    }
+
+    fn reconnect(&mut self, host: usize) {
+        self.disk.note(|| format!("host {host} is connected to the group again"));
+        self.broker.reconnect(host);
+        self.reconnects[host] = u64::MAX;
     }
 
     fn freeze(&mut self, host: usize) {
@@ -247,10 +256,7 @@ impl World {
             }
             6 => self.freeze(host),
             7 => self.cut_off(host),
-            8 | 9 => {
-                self.disk.note(|| format!("host {host} is connected to the group again"));
-                self.broker.reconnect(host);
-            }
+            8 => self.reconnect(host),
             _ if !self.is_without("rebalance") => self.broker.rebalance(),
             _ => {}
         }
@@ -330,6 +336,9 @@ impl World {
             for host in 0..self.hosts.len() {
                 if self.restarts[host] <= self.now {
                     self.start(host);
+                }
+                if self.reconnects[host] <= self.now {
+                    self.reconnect(host);
                 }
             }
             self.step()?;
