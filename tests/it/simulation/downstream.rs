@@ -3,7 +3,8 @@
 
 use wasmill::checkpoint::{Record, mark_name, newest, record_name};
 
-use super::disk::{Contents, Disk};
+use super::contents::Contents;
+use super::disk::Disk;
 use super::executor::Simulator;
 use super::reader::TABLE;
 

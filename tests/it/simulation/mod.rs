@@ -14,6 +14,7 @@
 
 mod books;
 mod broker;
+mod contents;
 mod deployment;
 mod disk;
 mod downstream;

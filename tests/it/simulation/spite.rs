@@ -5,7 +5,7 @@ use std::fmt;
 
 use wasmill::checkpoint::{ChainName, Id, Record, newest, parse_name, parse_staging_name};
 
-use super::disk::Contents;
+use super::contents::Contents;
 use super::steps::StepName;
 
 /// What a slow process waits for.

@@ -18,8 +18,9 @@ use wasmill::storage::{Location, Storage};
 
 use super::books::{Books, Kind, Violation};
 use super::broker::{Broker, Connection};
+use super::contents::Caller;
 use super::deployment::{Which, deployment};
-use super::disk::{Caller, Disk, Hits, Mounted};
+use super::disk::{Disk, Hits, Mounted};
 use super::downstream::{self, Sign};
 use super::executor::{Blow, HostRuntime, Simulator, Tasks};
 use super::faults::{Faults, Trouble};
