@@ -13,6 +13,7 @@ pub(super) struct Faults {
     pub(super) unanswered: u64,
     pub(super) late: u64,
     pub(super) sent_twice: u64,
+    pub(super) denied: u64,
     pub(super) unread: u64,
     /// Of listings that may be stale: those that only find what to sweep.
     pub(super) stale: u64,
@@ -30,20 +31,24 @@ pub(super) struct Faults {
 /// Steps that few runs come to: what fails there fails more often.
 fn weight(step: StepName) -> u64 {
     match step {
-        "cancel stat" => 20,
-        "temporary delete" | "recovery publish rename" | "discard delete" => 6,
-        "record rename" | "record confirm list" | "mark create" | "mark close" => 4,
+        "cancel stat" => 60,
+        "mark close" | "recovery publish rename" | "discard delete" => 10,
+        "temporary delete" | "mark create" => 6,
+        "record rename" | "record confirm list" => 4,
         "archive directory" | "archive rename" | "archive list" | "sweep delete" | "sweep directory" => 3,
         "fence rename" | "prune mark" | "prune record" | "publish rename" | "publish directory" => 2,
         _ => 1,
     }
 }
 
+/// However rare a step is, no fault is injected more often.
+const MOST: u64 = 2_500;
+
 /// The first whose share of 10,000 the drawn number falls into.
 fn pick(simulator: &Simulator, shares: &[(u64, &'static str)], weight: u64) -> &'static str {
     let mut drawn = simulator.draw(10_000);
     for (share, name) in shares {
-        match drawn.checked_sub(share * weight) {
+        match drawn.checked_sub((share * weight).min(MOST)) {
             Some(rest) => drawn = rest,
             None => return name,
         }
@@ -62,6 +67,7 @@ impl Faults {
             (self.unanswered, "unanswered"),
             (self.late, "late"),
             (self.sent_twice, "sent twice"),
+            (self.denied, "denied"),
         ];
         match pick(simulator, &shares, weight(step)) {
             "crash" => CRASHES[simulator.draw(3) as usize],
@@ -110,7 +116,7 @@ impl Trouble {
             0 => Self::Outage,
             1 => Self::ReadOnly,
             2 => Self::Full,
-            3..=6 => Self::Denied(directories[simulator.draw(6) as usize]),
+            3 | 4 => Self::Denied(directories[simulator.draw(6) as usize]),
             _ => Self::CommitsLate,
         }
     }

@@ -41,6 +41,7 @@ const FAULTS: Faults = Faults {
     unanswered: 200,
     late: 200,
     sent_twice: 200,
+    denied: 50,
     unread: 200,
     stale: 1_000,
     crash: 60,
@@ -55,6 +56,7 @@ const FEW: Faults = Faults {
     unanswered: 40,
     late: 20,
     sent_twice: 20,
+    denied: 20,
     unread: 20,
     stale: 500,
     crash: 40,
@@ -88,7 +90,8 @@ const MIXED: Profile = Profile {
 const ZOMBIES: Profile = Profile {
     name: "zombies",
     hosts: 4,
-    steps: 900,
+    steps: 800,
+    hours: 2,
     interval_ms: 40,
     keep: 1,
     fold: 1,
@@ -147,7 +150,7 @@ const TROUBLED: Profile = Profile {
     interval_ms: 200,
     faults: FEW,
     calm: (60, 120),
-    trouble: 80,
+    trouble: 50,
     trouble_steps: (40, 250),
     late: 8,
     ..MIXED
@@ -187,12 +190,13 @@ pub(super) fn named(name: &str) -> Profile {
 }
 
 /// What can be taken out of a world, to see whether a failure needs it.
-pub(super) const CLASSES: [&str; 14] = [
+pub(super) const CLASSES: [&str; 15] = [
     "crash",
     "not-applied",
     "unanswered",
     "late",
     "sent-twice",
+    "denied",
     "unread",
     "stale",
     "slow",
@@ -214,6 +218,7 @@ impl Profile {
                 "unanswered" => self.faults.unanswered = 0,
                 "late" => self.faults.late = 0,
                 "sent-twice" => self.faults.sent_twice = 0,
+                "denied" => self.faults.denied = 0,
                 "unread" => self.faults.unread = 0,
                 "stale" => self.faults.stale = 0,
                 "slow" => {

@@ -317,6 +317,7 @@ impl World {
             unanswered: scale(faults.unanswered, by),
             late: scale(faults.late, by),
             sent_twice: scale(faults.sent_twice, by),
+            denied: scale(faults.denied, by),
             unread: scale(faults.unread, by),
             crash: scale(faults.crash, by),
             rename_by_copy: !self.case.atomic_rename,
