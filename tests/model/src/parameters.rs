@@ -44,8 +44,6 @@ pub(crate) struct Parameters {
 pub(crate) struct Beyond {
     /// V13: a rename that refuses to overwrite is one step, not a link that is answered and an unlink some time later.
     pub(crate) atomic_rename: bool,
-    /// Nothing is archived whose number is not higher than all in the archive.
-    pub(crate) archive_only_later: bool,
     /// The topic's identity in the newest record is compared with the source's.
     pub(crate) check_topic: bool,
     /// The same once more before each commit, with the source asked anew.
@@ -58,13 +56,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             rules: Protocol::default(),
-            beyond: Beyond {
-                atomic_rename: true,
-                archive_only_later: true,
-                check_topic: true,
-                check_topic_again: true,
-                check_length: true,
-            },
+            beyond: Beyond { atomic_rename: true, check_topic: true, check_topic_again: true, check_length: true },
             take_overs: 2,
             offsets: 1,
             longest: 1,

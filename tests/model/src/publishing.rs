@@ -148,7 +148,7 @@ impl Actor<'_> {
             Step::Archive => {
                 let archived = |id: u8| self.store.content(id).sequence;
                 let last = members(self.store.archive).map(archived).max();
-                let last = last.filter(|_| self.parameters.beyond.archive_only_later);
+                let last = last.filter(|_| self.parameters.rules.fold_by_predecessor);
                 let fresh = |id: &u8| last.is_none_or(|last| self.store.content(*id).sequence > last);
                 let ids = members(self.at.fold).filter(fresh).fold(0, |set, id| set | 1 << id);
                 self.store.apply(Op::Archive { ids }, self.parameters);

@@ -131,16 +131,7 @@ pub(crate) fn removals() -> Vec<Removal> {
             |p| p.rules.discard_only_lost = false,
             Parameters { faults: 2, ..world },
         ),
-        // One rule guards the other: a void record's number was used before, so it is in the archive already.
-        without(
-            "fold_by_predecessor and archive_only_later",
-            violation::UNACCOUNTED,
-            |p| {
-                p.rules.fold_by_predecessor = false;
-                p.beyond.archive_only_later = false;
-            },
-            three,
-        ),
+        without("fold_by_predecessor", violation::UNACCOUNTED, |p| p.rules.fold_by_predecessor = false, three),
         without("archive_before_delete", violation::UNACCOUNTED, |p| p.rules.archive_before_delete = false, two),
         without(
             "the topic's identity is asked again before a commit",
