@@ -9,6 +9,8 @@ WASMILL := $(TARGET)/release/wasmill
 CLUSTER := tests/cluster/cluster.py
 # On servers of its own: it restarts them.
 CHAOS := $(CLUSTER) run --datanodes 2 --replication 2 -- tests/chaos/chaos.py --wasmill $(WASMILL)
+# A package of its own: its checker would change the features of what wasmtime and arrow are built with.
+MODEL := --manifest-path tests/model/Cargo.toml --target-dir $(TARGET)/model
 # The first three make the main job; `make build` builds all that ship.
 TRANSFORMS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard transforms/*/Cargo.toml)))
 
@@ -42,6 +44,8 @@ demo-cluster: build servers ## the same on a real Kafka and a real HDFS, fetched
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path tests/model/Cargo.toml --check
+	cargo clippy --release $(MODEL) --all-targets -- -D warnings
 
 test: servers lint build ## all tests, on real servers; CI runs exactly this
 	python3 -m unittest discover -s tests/cluster
@@ -53,8 +57,9 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)
 	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
 
-soak: ## the simulation of crashes and failures, a hundred thousand runs (some ten minutes)
-	WASMILL_RUNS=100000 cargo test --release -p wasmill-tests exactly_once_whatever_fails
+soak: ## a hundred thousand simulated runs, and the model's large worlds (some twenty minutes)
+	WASMILL_RUNS=100000 cargo test --release --workspace exactly_once_whatever_fails
+	cargo run --release $(MODEL) -- large
 
 limit:
 	cargo build --release -p wasmill-tests --example in_memory_limit
