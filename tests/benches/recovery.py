@@ -156,7 +156,7 @@ class Host:
 def kafka_tool(name, *words):
     main_class = {"TopicCommand": "org.apache.kafka.tools.TopicCommand", "ConfigCommand": "kafka.admin.ConfigCommand"}[name]
     command = kafka_server.java(main_class, "--bootstrap-server", os.environ["WASMILL_TEST_KAFKA"], *words)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=600)
 
 
 def cluster():
