@@ -70,7 +70,8 @@ fn records_without_a_checksum_and_with_more_fields_are_read() {
     let record = record();
     let bytes = record.to_bytes();
     let mut old = with_field(&bytes, "x", Value::Null);
-    (old.remove("x"), old.remove("checksum"));
+    old.remove("x");
+    old.remove("checksum");
     assert_eq!(Record::from_bytes(7, &serde_json::to_vec(&old).unwrap()).unwrap(), record);
     let mut later = with_field(&bytes, "new_field", "of a later program".into());
     later.insert("checksum".to_owned(), checksum(&later).into());
