@@ -10,9 +10,10 @@ mod executor;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use wasmill::audit::{self, Options, Subject};
 use wasmill::checkpoint::{DeploymentRecord, Protocol, Retention};
 use wasmill::config::{Compression, EventTime, TableConfig, TimeUnit};
 use wasmill::decode::json::JsonDecoder;
@@ -137,6 +138,15 @@ impl Host {
     }
 }
 
+/// What audits in the middle of it came to.
+#[derive(Default)]
+struct Audits {
+    running: bool,
+    /// How many came to an answer.
+    count: u64,
+    wrong: Option<String>,
+}
+
 /// One simulated world: hosts, a broker, a disk.
 struct World {
     seed: u64,
@@ -144,6 +154,7 @@ struct World {
     simulator: Arc<Simulator>,
     broker: Arc<Broker>,
     disk: Arc<Disk>,
+    audits: Arc<Mutex<Audits>>,
     tasks: Tasks,
     hosts: Vec<Option<Host>>,
 }
@@ -166,6 +177,7 @@ impl World {
             simulator,
             broker,
             disk,
+            audits: Arc::default(),
             tasks: Tasks::default(),
             hosts: (0..HOSTS).map(|_| None).collect(),
         }
@@ -196,6 +208,48 @@ impl World {
         if let Some(running) = &mut self.hosts[host] {
             running.frozen = frozen;
         }
+    }
+
+    /// Starts an audit, which goes on step by step beside the hosts. One that a fault ends came to no answer.
+    fn audit(&self) {
+        if std::mem::replace(&mut self.audits.lock().unwrap().running, true) {
+            return;
+        }
+        let location = |path: &str| Location {
+            storage: Arc::new(Mounted(Arc::clone(&self.disk))) as Arc<dyn Storage>,
+            path: path.to_owned(),
+            url: path.to_owned(),
+        };
+        let subject = Subject {
+            pipeline: "simulated".to_owned(),
+            checkpoints: location("/checkpoints"),
+            table: location("/table"),
+            dead_letters: location("/dead"),
+        };
+        let audits = Arc::clone(&self.audits);
+        let runtime = HostRuntime { simulator: Arc::clone(&self.simulator), host: HOSTS };
+        runtime.spawn(Box::pin(async move {
+            let report = audit::audit(&subject, &Options::default()).await;
+            let mut audits = audits.lock().unwrap();
+            audits.running = false;
+            if let Ok(report) = report {
+                audits.count += 1;
+                audits.wrong = (!report.clean).then(|| format!("the audit found: {:#?}", report.findings));
+            }
+        }));
+    }
+
+    /// The audit at the end, of a world in which nothing happens any more.
+    fn agree(&mut self) -> Result<(), String> {
+        let before = self.audits.lock().unwrap().count;
+        for _ in 0..1_000_000 {
+            self.audit();
+            self.step()?;
+            if self.audits.lock().unwrap().count > before + 1 {
+                return Ok(());
+            }
+        }
+        Err("the audit does not end".to_owned())
     }
 
     /// Something bad, or something that ends it.
@@ -235,12 +289,13 @@ impl World {
         }
         for _ in 0..1 + self.simulator.draw(4) {
             let hosts = &self.hosts;
-            let frozen = |host: usize| hosts[host].as_ref().is_none_or(|host| host.frozen);
+            let frozen = |host: usize| hosts.get(host).is_some_and(|host| host.as_ref().is_none_or(|host| host.frozen));
             if !self.tasks.step(&self.simulator, frozen) {
                 break;
             }
         }
-        match self.disk.violations().into_iter().next() {
+        let wrong = self.audits.lock().unwrap().wrong.take();
+        match self.disk.violations().into_iter().next().or(wrong) {
             Some(violation) => Err(violation),
             None => Ok(()),
         }
@@ -263,6 +318,9 @@ impl World {
             }
             if self.simulator.once_in(calm) {
                 self.disturb();
+            }
+            if self.simulator.once_in(8) {
+                self.audit();
             }
             self.step()?;
         }
@@ -321,8 +379,10 @@ impl World {
 
 fn simulate(seed: u64, protocol: Protocol) -> Outcome {
     let mut world = World::new(seed, protocol);
-    let failure = world.live().and_then(|()| world.settle()).and_then(|()| world.tidy()).err();
-    let hits = world.disk.hits.lock().unwrap().clone();
+    let failure = world.live().and_then(|()| world.settle()).and_then(|()| world.tidy());
+    let failure = failure.and_then(|()| world.agree()).err();
+    let mut hits = world.disk.hits.lock().unwrap().clone();
+    hits.insert("audits".to_owned(), world.audits.lock().unwrap().count);
     Outcome { failure, trace: world.disk.trace(), hits }
 }
 
@@ -346,6 +406,8 @@ fn exactly_once_whatever_fails() {
         }
         outcome.hits.into_iter().for_each(|(point, count)| *hits.entry(point).or_default() += count);
     }
+    // Two at the end of each run, and a few in its middle.
+    assert!(hits.get("audits").is_some_and(|count| *count >= 3 * runs), "{hits:?}");
     if runs >= 1_000 {
         for operation in ["create", "write", "close", "rename", "delete"] {
             for fault in ["not applied", "unanswered", "late", "sent twice"] {
