@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Acknowledged,
     /// The records do not account for every offset exactly once.
     Ledger,
+    /// `wasmill verify` says something else than the ledger.
+    Audit,
     /// Something was left lying after a clean run.
     LeftBehind,
     /// Open files held more memory than they may.

@@ -90,8 +90,7 @@ const MIXED: Profile = Profile {
 const ZOMBIES: Profile = Profile {
     name: "zombies",
     hosts: 4,
-    steps: 800,
-    hours: 2,
+    steps: 900,
     interval_ms: 40,
     keep: 1,
     fold: 1,
@@ -108,6 +107,7 @@ const ZOMBIES: Profile = Profile {
         ],
         spite: 1_500,
         crash: 20,
+        denied: 5,
         ..FEW
     },
     calm: (8, 30),

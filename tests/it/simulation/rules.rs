@@ -34,8 +34,8 @@ macro_rules! rule {
 /// All of them. V13 is a rule of the storage, so the simulated disk breaks it.
 pub(super) const RULES: [Rule; 26] = [
     rule!("V1", list_after_commit, "zombies", 2_000, [Doubled]),
-    rule!("V2", list_after_fence, "zombies", 2_000, [Doubled, Stopped, Lost, Ledger]),
-    rule!("V3", list_again_before_publish, "zombies", 2_000, [Doubled]),
+    rule!("V2", list_after_fence, "zombies", 5_000, [Doubled, Stopped, Lost, Ledger]),
+    rule!("V3", list_again_before_publish, "zombies", 5_000, [Doubled]),
     rule!("V4", keep_void_records, "zombies", 2_000, [Ledger, Stopped]),
     rule!("V5", sweep_lower_fences_only, "zombies", 2_000, [Stopped, Lost]),
     rule!("V6", confirm_cancel, "troubled", 2_000, [Stopped]),
