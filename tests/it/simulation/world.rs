@@ -421,7 +421,7 @@ impl World {
         // Nothing goes wrong any more and nothing sleeps, so that it needs no executor of ours.
         let report = futures::executor::block_on(audit::audit(&subject, &Options::default()));
         let report = report.map_err(|error| Violation::new(Kind::Audit, format!("the audit failed: {error}")))?;
-        let moved_on = |code| self.profile.downstream > 0 && code == Code::FileMissing;
+        let moved_on = |code| self.profile.downstream > 0 && matches!(code, Code::FileMissing | Code::FileMoved);
         match report.findings.iter().find(|finding| !moved_on(finding.code)) {
             Some(finding) => Err(Violation::new(Kind::Audit, format!("the audit found: {finding:#?}"))),
             None => Ok(()),

@@ -297,10 +297,14 @@ fn the_commands_tell_what_is_and_do_what_is_asked() {
     assert_eq!(report["total"]["rows"]["messages"], 4_100, "a hundred were read again");
     assert_eq!(report["notes"][0]["code"], "position-moved");
 
-    let table = files(&pipeline.directory.path().join("table"));
+    let parquet = |part: &str| -> Vec<PathBuf> {
+        let is_parquet = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "parquet");
+        files(&pipeline.directory.path().join(part)).into_iter().filter(is_parquet).collect()
+    };
+    let table = parquet("table");
     fs::remove_file(&table[0]).expect("it is there");
     fs::copy(&table[1], table[1].with_file_name("part-copy.parquet")).expect("a copy");
-    let letters = files(&pipeline.directory.path().join("dead_letters"));
+    let letters = parquet("dead_letters");
     fs::write(&letters[0], b"PAR1").expect("it can be written");
     golden::check("verify/broken.txt", &pipeline.plain(&pipeline.command(&["verify"], &[], 1)));
     let report = pipeline.json(&["verify"], &[], 1);
