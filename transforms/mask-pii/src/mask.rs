@@ -1,7 +1,7 @@
 //! Keyed hashes, remembered for as long as their values keep coming; and a grid for coordinates.
 
 use hmac::digest::FixedOutput;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use wasmill_sdk::Memo;
 
