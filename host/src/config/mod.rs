@@ -20,13 +20,16 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::file::Surroundings;
+use serde::{Deserialize, Serialize};
+
+pub use self::file::{Surroundings, read_small as read_referenced_file};
 pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::{TIME_PARTITIONS, type_name};
 use crate::decode::schema::EventSchema;
+use crate::registry::signature::PublicKey;
 use crate::storage::StorageOptions;
 
 /// One pipeline.
@@ -40,6 +43,10 @@ pub struct Config {
     pub schema: EventSchema,
     /// `[[transforms]]`, in order. Empty: events go to the table as they are.
     pub transforms: Vec<TransformConfig>,
+    /// `[pipeline] transforms = "deployed"`: the transforms are those of the newest deployment, and `transforms` is empty.
+    pub deployed: bool,
+    /// `[registry]`.
+    pub registry: RegistryConfig,
     /// `[table]`.
     pub table: TableConfig,
     /// `[dead_letters] location`.
@@ -131,7 +138,8 @@ pub struct EventsimConfig {
 pub struct TransformConfig {
     /// Its name in records, dead letters and metrics.
     pub name: String,
-    /// The module's file, resolved against the pipeline file's directory.
+    /// Where its module comes from: a file, resolved against the pipeline file's directory; for a deployed one
+    /// `NAME@VERSION`.
     pub module: PathBuf,
     /// Scalars as TOML writes them; anything else as JSON text.
     pub settings: Settings,
@@ -159,7 +167,8 @@ impl Default for GuestLimits {
 }
 
 /// What follows when a transform traps, passes its deadline, or answers with an error or a bad output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailurePolicy {
     /// The rows that make it fail become dead letters.
     #[default]
@@ -214,6 +223,15 @@ pub enum Compression {
     Snappy,
     /// None.
     Uncompressed,
+}
+
+/// `[registry]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// Where uploaded transforms and the log of deployments lie.
+    pub location: String,
+    /// Whose signatures are good; empty: modules need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// `[checkpoint]`.

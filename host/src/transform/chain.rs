@@ -6,11 +6,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
+
+use bytes::Bytes;
 
 use super::columns::selection::Keep;
 use super::descriptor::{self, Descriptor, Metadata, Plan, ReadFrom};
@@ -21,6 +24,7 @@ use super::guest_metrics::{GuestMetrics, MetricSnapshot};
 use super::instance::{Blueprint, FailureKind};
 use super::module::ModuleInfo;
 use super::recover::{Outcome, RejectedRow, Runner, Why};
+use super::stats::{self, Stats, TransformCounts};
 use crate::config::{FailurePolicy, TransformConfig};
 use crate::decode::Decoded;
 use crate::error::{Error, Result};
@@ -51,6 +55,7 @@ pub struct LinkedTransform {
     plan: Arc<Plan>,
     blueprint: Blueprint,
     metrics: Arc<GuestMetrics>,
+    stats: Arc<Stats>,
 }
 
 /// What became of the rows of a batch.
@@ -99,11 +104,20 @@ impl TransformChain {
     /// Loads, describes, starts and checks every transform against the columns that reach it. No transforms: rows go
     /// through as they are. Errors are of kind `Config` and name the transform and, where there is one, the column.
     pub fn link(engine: &TransformEngine, transforms: &[TransformConfig], input: SchemaRef) -> Result<Self> {
+        let load = |config: &TransformConfig| Ok((config.clone(), read(&config.module, &config.name)?.into()));
+        Self::link_modules(engine, &transforms.iter().map(load).collect::<Result<Vec<_>>>()?, input)
+    }
+
+    /// The same with the modules' bytes given.
+    pub fn link_modules(
+        engine: &TransformEngine,
+        transforms: &[(TransformConfig, Bytes)],
+        input: SchemaRef,
+    ) -> Result<Self> {
         let mut output = input;
         let mut linked = Vec::with_capacity(transforms.len());
-        for config in transforms {
-            let bytes = read(&config.module, &config.name)?;
-            let transform = LinkedTransform::link(engine, config, &bytes, &output)?;
+        for (config, module) in transforms {
+            let transform = LinkedTransform::link(engine, config, module, &output)?;
             output = transform.output_schema();
             linked.push(transform);
         }
@@ -130,10 +144,21 @@ impl TransformChain {
         let stage = |transform: &LinkedTransform| -> Result<Stage> {
             let runner =
                 Runner::new(transform.name.as_str().into(), transform.blueprint.clone(), transform.plan.clone())?;
-            Ok(Stage { name: transform.name.clone(), policy: transform.policy, plan: transform.plan.clone(), runner })
+            Ok(Stage {
+                name: transform.name.clone(),
+                policy: transform.policy,
+                plan: transform.plan.clone(),
+                runner,
+                stats: transform.stats.clone(),
+            })
         };
         let stages = self.transforms.iter().map(stage).collect::<Result<_>>()?;
         Ok(ChainInstance { stages, output: self.output.clone() })
+    }
+
+    /// What each transform has done, summed over all instances of this chain.
+    pub fn counts(&self) -> Vec<TransformCounts> {
+        self.transforms.iter().map(|transform| transform.stats.counts(&transform.name, &transform.version)).collect()
     }
 
     /// The guests' own metrics, summed over all instances of this chain.
@@ -193,6 +218,7 @@ impl LinkedTransform {
             plan: Arc::new(plan),
             blueprint,
             metrics,
+            stats: Arc::default(),
         })
     }
 }
@@ -208,6 +234,7 @@ struct Stage {
     policy: FailurePolicy,
     plan: Arc<Plan>,
     runner: Runner,
+    stats: Arc<Stats>,
 }
 
 impl ChainInstance {
@@ -226,10 +253,17 @@ impl ChainInstance {
         };
         for (index, stage) in self.stages.iter_mut().enumerate() {
             if batch.frame.rows() > 0 {
+                let (started, events) = (Instant::now(), batch.frame.rows() as u64);
                 let columns = batch.columns(&stage.plan)?;
                 let outcome = stage.runner.process(&columns, &mut batch.frame)?;
+                let is_failure = |reject: &&RejectedRow| matches!(reject.why, Why::Failure(_));
+                let failed = outcome.rejects.iter().filter(is_failure).count() as u64;
+                let rejected = outcome.rejects.len() as u64 - failed;
+                let failed_calls = u64::from(outcome.failed_calls);
                 batch.note(index, stage, &outcome)?;
                 batch.apply(index, &stage.plan, outcome)?;
+                let (kept, took) = (batch.frame.rows() as u64, started.elapsed());
+                stage.stats.add(&stats::Batch { events, kept, rejected, failed, failed_calls, took });
             } else {
                 batch.apply(index, &stage.plan, nothing(&stage.plan))?;
             }
