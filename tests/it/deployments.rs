@@ -23,7 +23,7 @@ fn module(name: &str) -> PathBuf {
     let directory = BUILT.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deployments");
         std::fs::create_dir_all(&directory).expect("a directory for the modules");
-        for name in ["keep-plays", "mask-pii"] {
+        for name in ["keep-plays", "mask-pii", "validate-events"] {
             let module = directory.join(format!("{name}.wasm"));
             let project = format!("transforms/{name}");
             let output = run(&["transform", "build", &project, "-o", &module.to_string_lossy()]);
@@ -46,6 +46,7 @@ impl Job {
         let text = format!(
             "[pipeline]\nname = \"plays\"\ntransforms = \"deployed\"\n{source}\n\
              [schema]\nn = \"long!\"\nauth = \"string\"\nduration = \"double\"\nfirstName = \"string\"\n\
+             lastName = \"string\"\nuserId = \"int\"\nlat = \"double\"\nlon = \"double\"\nts = \"long\"\n\
              [table]\nlocation = \"{base}/table\"\nevent_time = {{ column = \"n\", unit = \"ms\" }}\npartition_by = [\"day\"]\n\
              [dead_letters]\nlocation = \"{base}/dead_letters\"\n\
              [checkpoint]\nlocation = \"{base}/checkpoints\"\ninterval = \"1s\"\n"
@@ -207,12 +208,18 @@ fn a_change_of_columns_that_breaks_readers_needs_a_word() {
     job.push("mask-pii");
     job.done(&["deploy"], &["keep-plays"]);
     // The key is a secret: it is named, not written down.
-    let refused = job.refused(&["deploy"], &["mask-pii", "--set", "mask-pii.key=0123456789abcdef"]);
-    assert!(refused.contains("is a secret by its name") && !refused.contains("0123456789abcdef"), "{refused}");
+    let refused = job.refused(&["deploy"], &["mask-pii", "--set", "mask-pii.key=no-such-text-in-any-module"]);
+    assert!(
+        refused.contains("is a secret by its name") && !refused.contains("no-such-text-in-any-module"),
+        "{refused}"
+    );
     let key = job.path("key");
-    std::fs::write(&key, "0123456789abcdef\n").expect("the key can be written");
+    std::fs::write(&key, "no-such-text-in-any-module\n").expect("the key can be written");
     let set = format!("mask-pii.key=file:{}", key.display());
-    job.done(&["deploy"], &["keep-plays", "mask-pii", "--set", &set]);
+    let refused = job.refused(&["deploy"], &["keep-plays", "mask-pii", "--set", &set]);
+    assert!(refused.contains("column userId int would become userId long"), "{refused}");
+    assert!(refused.contains("--allow-schema-change"), "{refused}");
+    job.done(&["deploy"], &["keep-plays", "mask-pii", "--set", &set, "--allow-schema-change"]);
     assert_eq!(job.catch_up()["written"], 1);
     let mut everything = String::new();
     let mut open = vec![job.directory.path().to_owned()];
@@ -227,7 +234,7 @@ fn a_change_of_columns_that_breaks_readers_needs_a_word() {
         }
     }
     assert!(everything.contains("\"file\""), "the deployment names where the key is");
-    assert!(!everything.contains("0123456789abcdef"), "a secret stands in a file");
+    assert!(!everything.contains("no-such-text-in-any-module"), "a secret stands in a file");
 }
 
 #[test]
@@ -341,13 +348,29 @@ fn hosts_swap_while_events_flow_and_lose_and_double_nothing() {
     job.done(&["rollback"], &["--sample", "0"]);
     job.wait("all topic partitions under deployment 4", |records| swapped(records, 4) == 4);
 
-    // On one of four topic partitions, then everywhere.
-    let trial = ["keep-plays", "--set", "keep-plays.min_seconds=1", "--sample", "0", "--canary", "1/4"];
+    // On trial: one that rejects everything (there is no user in these events) is ended by the hosts themselves.
+    job.push("validate-events");
+    let trial =
+        ["keep-plays", "validate-events", "--set", "keep-plays.min_seconds=1", "--sample", "0", "--canary", "1/4"];
     assert!(job.done(&["deploy"], &trial).contains("deployment 5 is on trial on"), "it is told");
     job.wait("one topic partition under deployment 5", |records| swapped(records, 5) == 1);
+    let begun = Instant::now();
+    let newest = || job.json(&["deployments"], &[]).as_array().and_then(|all| all.last().cloned()).expect("an entry");
+    while newest()["number"] != 6 {
+        assert!(begun.elapsed() < PATIENCE, "nobody ends the trial");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let abort = newest();
+    assert_eq!((&abort["action"], &abort["canary"]), (&"abort".into(), &Value::Null), "{abort}");
+    assert!(abort["note"].as_str().is_some_and(|note| note.contains("rejects 100.00 %")), "{abort}");
+
+    // One that is as good is promoted, and keeps its number.
+    let trial = ["keep-plays", "--set", "keep-plays.min_seconds=1", "--sample", "0", "--canary", "1/4"];
+    job.done(&["deploy"], &[&trial[..], &["--bounds", "slower=100"]].concat());
+    job.wait("one topic partition under deployment 7", |records| swapped(records, 7) == 1);
     job.done(&["promote"], &[]);
-    job.wait("all topic partitions under deployment 5", |records| swapped(records, 5) == 4);
-    status(&job, 5);
+    job.wait("all topic partitions under deployment 7", |records| swapped(records, 7) == 4);
+    status(&job, 7);
 
     // A pause holds; a resumption goes on.
     job.done(&["pause"], &["--note", "for a while"]);
@@ -375,7 +398,11 @@ fn hosts_swap_while_events_flow_and_lose_and_double_nothing() {
     let sums = by_deployment(&job.records());
     assert_eq!(sums.values().map(|sums| sums.0).sum::<u64>(), produced, "each message once");
     for (deployment, (messages, written, filtered)) in &sums {
-        let keeps = if deployment % 2 == 1 { (*messages, 0) } else { (0, *messages) };
+        let keeps = match deployment {
+            5 => (0, 0),
+            odd if odd % 2 == 1 => (*messages, 0),
+            _ => (0, *messages),
+        };
         assert_eq!((*written, *filtered), keeps, "deployment {deployment} made them");
     }
     let verified = job.json(&["verify"], &["--deep"]);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
+use wasmill::deployment::judge::Bounds;
 use wasmill::deployment::{Action, Deployed, Draft, Entry, Placement, Proposal, Request};
 use wasmill::error::{Error, Result};
 use wasmill::source::{self, SourceBatch, TopicPartition};
@@ -24,7 +25,7 @@ use super::registry::Desk;
 #[command(after_help = "Examples:
   wasmill deploy host/pipelines/uploaded.toml keep-plays@1.2.0 enrich-geo --set keep-plays.min_seconds=45 --note 'longer plays'
   wasmill deploy host/pipelines/uploaded.toml mask-pii --set mask-pii.key=env:PII_KEY --dry-run
-  wasmill deploy host/pipelines/uploaded.toml keep-plays@1.3.0 --canary 1/8
+  wasmill deploy host/pipelines/uploaded.toml keep-plays@1.3.0 --canary 1/8 --bounds rejected=0.1,slower=5
   wasmill deploy host/pipelines/uploaded.toml short=keep-plays long=keep-plays --set long.min_seconds=300")]
 pub(crate) struct Arguments {
     /// The pipeline file.
@@ -47,6 +48,9 @@ pub(crate) struct Arguments {
     /// Only on this share of the topic partitions, at least one, until `promote` or `rollback`.
     #[arg(long, value_name = "1/N", value_parser = share)]
     canary: Option<u32>,
+    /// How much worse a canary may do before hosts end its trial by themselves.
+    #[arg(long, value_name = "BOUNDS", requires = "canary", default_value = "failed=0.001,rejected=0.02,slower=3")]
+    bounds: Bounds,
     #[command(flatten)]
     how: How,
 }
@@ -102,12 +106,12 @@ impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let desk = Desk::open(&self.pipeline)?;
         desk.must_be_deployed()?;
-        let Self { transforms, set, unset, limits, on_failure, canary, how, .. } = self;
+        let Self { transforms, set, unset, limits, on_failure, canary, bounds, how, .. } = self;
         let request = Request { transforms, set, unset, limits, on_failure };
         let present = desk.tokio.block_on(desk.log.newest())?;
         let running = present.as_ref().map(|entry| &entry.deployment);
         let transforms = desk.tokio.block_on(request.transforms(&desk.registry, running))?;
-        how.deploy(&desk, present, transforms, Action::Deploy, canary)
+        how.deploy(&desk, present, transforms, Action::Deploy, canary.map(|nth| (nth, bounds)))
     }
 }
 
@@ -159,7 +163,7 @@ impl How {
         present: Option<Entry>,
         transforms: Vec<Deployed>,
         action: Action,
-        canary: Option<u32>,
+        canary: Option<(u32, Bounds)>,
     ) -> anyhow::Result<ExitCode> {
         let busy = logging::busy();
         busy.set_message("reading recent events");
@@ -173,9 +177,10 @@ impl How {
             show(&proposal)?;
         }
         let canary = match canary {
-            Some(nth) => {
+            Some((nth, bounds)) => {
                 proposal.may_be_canary()?;
-                Some(first_of(source::topic_partitions(&desk.config.source, desk.tokio.handle())?, nth))
+                let all = source::topic_partitions(&desk.config.source, desk.tokio.handle())?;
+                Some((first_of(all, nth), bounds))
             }
             None => {
                 match proposal.keeps_schema() {

@@ -12,6 +12,7 @@
 //! This module knows nothing of topic partitions and ranges; when a deployment takes effect is the pipeline's business.
 
 pub mod difference;
+pub mod judge;
 mod load;
 mod log;
 mod proposal;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use self::judge::Bounds;
 pub use self::load::load;
 pub use self::log::{Draft, Log};
 pub use self::proposal::Proposal;
@@ -40,7 +42,7 @@ use crate::source::TopicPartition;
 pub const FORMAT: u64 = 1;
 
 /// One entry of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The format of this file.
     pub format: u64,
@@ -89,12 +91,15 @@ pub enum Action {
 }
 
 /// A deployment on trial.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Canary {
     /// What runs there. Its number is that of the entry that began the trial.
     pub deployment: Deployment,
     /// Where it runs.
     pub topic_partitions: BTreeSet<TopicPartition>,
+    /// How much worse it may do before hosts end the trial by themselves.
+    #[serde(default)]
+    pub bounds: Bounds,
 }
 
 /// Which transforms, which versions, which settings.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::difference::{ColumnChange, Difference};
+use super::judge::Bounds;
 use super::rehearsal::{self, Rehearsal};
 use super::{Action, Canary, Column, Deployed, Deployment, Draft, Entry, Log, load};
 use crate::config::Config;
@@ -102,7 +103,8 @@ impl Proposal {
             .hint("try it with --dry-run, then deploy it without --canary"))
     }
 
-    /// Appends it to the log; hosts find it within seconds. `canary`: where it is to run, on trial; `None`: everywhere.
+    /// Appends it to the log; hosts find it within seconds. `canary`: where it is to run, on trial, and how
+    /// much worse it may do; `None`: everywhere.
     ///
     /// # Errors
     /// Somebody else deployed meanwhile; the storage does not answer.
@@ -110,14 +112,14 @@ impl Proposal {
         self,
         log: &Log,
         action: Action,
-        canary: Option<BTreeSet<TopicPartition>>,
+        canary: Option<(BTreeSet<TopicPartition>, Bounds)>,
         by: &str,
         note: &str,
     ) -> Result<Entry> {
         let paused = self.present.as_ref().is_some_and(|entry| entry.paused);
         let draft = match (canary, &self.present) {
-            (Some(topic_partitions), Some(present)) => {
-                let canary = Some(Canary { deployment: self.deployment, topic_partitions });
+            (Some((topic_partitions, bounds)), Some(present)) => {
+                let canary = Some(Canary { deployment: self.deployment, topic_partitions, bounds });
                 Draft { canary, ..Draft::after(present, Action::Canary) }
             }
             // Whatever was on trial ends with it.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::difference::{ColumnChange, Difference, TransformChange};
+use super::judge::Bounds;
 use super::*;
 use crate::registry::{Registry, parse_version};
 use crate::runtime::TokioRuntime;
 use crate::storage::{self, StorageOptions};
-use crate::transform::{ModuleInfo, ModuleKind};
+use crate::transform::{ModuleInfo, ModuleKind, hex};
 
 fn registry(directory: &std::path::Path) -> Registry {
     let location = storage::open(directory.to_str().unwrap(), &StorageOptions::default()).unwrap();
@@ -26,7 +28,7 @@ async fn pushed(directory: &std::path::Path, releases: &[(&str, &str)]) -> Regis
             wit_version: "0.1.0".into(),
             kind: ModuleKind::Component,
             size: bytes.len(),
-            sha256: format!("{:064x}", bytes.len()),
+            sha256: hex(&Sha256::digest(&bytes)),
             imports: Vec::new(),
             exports: Vec::new(),
         };
@@ -117,7 +119,8 @@ async fn a_canary_keeps_its_number_when_it_is_promoted() {
     let log = Log::new(registry(directory.path()), "plays");
     let first = log.append(None, draft(), "ann@here", "").await.unwrap();
     let topic_partitions = [TopicPartition::new("a/b", 3)].into_iter().collect();
-    let canary = Canary { deployment: deployment(vec![], &[("x", "int", true)]), topic_partitions };
+    let deployment = deployment(vec![], &[("x", "int", true)]);
+    let canary = Canary { deployment, topic_partitions, bounds: Bounds::default() };
     let trial = Draft { canary: Some(canary), ..Draft::after(&first, Action::Canary) };
     let trial = log.append(Some(&first), trial, "ann@here", "").await.unwrap();
     let canary = trial.canary.clone().unwrap();

@@ -142,9 +142,9 @@ async fn a_pipeline_that_trusts_keys_takes_nothing_else() {
     let version = parse_version("1.0.0").unwrap();
     let hash = hex(&Sha256::digest(b"one"));
     let vouched = key.sign(&Statement { name: "keep", version: &version, sha256: &hash });
-    let with = |signature| {
-        careful.push(Bytes::from_static(b"one"), &info(b"one"), ("keep", version.clone()), signature, "ann@here")
-    };
+    let module = info(b"one");
+    let with =
+        |signature| careful.push(Bytes::from_static(b"one"), &module, ("keep", version.clone()), signature, "ann@here");
     assert!(with(None).await.unwrap_err().to_string().contains("not signed"));
     assert!(matches!(with(Some(vouched)).await, Ok(Pushed::New(_))));
     assert_eq!(careful.module_of("keep", &version, &hash).await.unwrap(), b"one".as_slice());

@@ -22,7 +22,10 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// About `count` messages, the latest of each topic partition in equal shares. Joins no group and commits nothing.
 pub(in crate::source) fn sample(config: &KafkaConfig, count: usize) -> Result<Vec<SourceBatch>> {
-    let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
+    let mut settings = settings::asking_client(config);
+    // The client assigns only what has a group's name; without a subscription nobody joins.
+    settings.set("group.id", &config.group);
+    let client: Client = settings.create_with_context(Group::new(false)).map_err(refused)?;
     let mut all = Vec::new();
     for topic in &config.topics {
         let what = format!("cannot reach Kafka at {} within {} s", config.brokers, FIRST_ANSWER.as_secs());
