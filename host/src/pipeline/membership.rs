@@ -315,8 +315,16 @@ impl Membership {
             let (chain, first, took) = (Arc::clone(&member.chain), member.first, self.took.clone());
             let (topic_partition, attempt, gap) = (topic_partition.clone(), member.attempt, member.gap_until);
             self.runtime.spawn(Box::pin(async move {
-                let outcome = take_over(&chain, first, gap).await;
+                let mut outcome = take_over(&chain, first, gap).await;
+                let housekeeping = match &mut outcome {
+                    Ok(Taken::Over(take_over)) => Some(take_over.housekeeping()),
+                    _ => None,
+                };
                 let _ = took.send((topic_partition, attempt, outcome));
+                // A start does not wait for it, however much there is to do.
+                if let Some(housekeeping) = housekeeping {
+                    housekeeping.await;
+                }
             }));
         }
         busy
