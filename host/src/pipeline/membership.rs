@@ -82,7 +82,10 @@ async fn take_over(chain: &Arc<Chain>, first: Option<i64>, gap_until: Option<i64
     if let (Taken::Over(take_over), Some(until)) = (&mut taken, gap_until)
         && take_over.next < until
     {
+        let (topic_partition, position) = (&chain.topic_partition, take_over.next);
         take_over.note(RecordKind::Gap, until, None).await?;
+        let lost = until - position;
+        tracing::error!(%topic_partition, position, first = until, lost, "messages expired before they were read; recorded as a gap");
     }
     Ok(taken)
 }
@@ -508,8 +511,7 @@ impl Membership {
             LaneEnd::Expired { .. } if ending => self.set(topic_partition, State::Done),
             LaneEnd::Expired { position } => match self.after_loss(topic_partition, position) {
                 Ok(first) => {
-                    let lost = first - position;
-                    tracing::error!(%topic_partition, position, first, lost, "messages expired before they were read; recorded as a gap");
+                    tracing::warn!(%topic_partition, position, first, "what was to be read next has expired; a gap is to be recorded");
                     if let Some(member) = self.members.get_mut(topic_partition) {
                         member.gap_until = Some(first);
                         member.state = State::Queued;
