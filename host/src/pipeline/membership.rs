@@ -94,7 +94,10 @@ async fn take_over(chain: &Arc<Chain>, first: Option<i64>, gap_until: Option<i64
     if let (Taken::Over(take_over), Some(until)) = (&mut taken, gap_until)
         && take_over.next < until
     {
+        let (topic_partition, position) = (&chain.topic_partition, take_over.next);
         take_over.note(RecordKind::Gap, until, None).await?;
+        let lost = until - position;
+        tracing::error!(%topic_partition, position, first = until, lost, "messages expired before they were read; recorded as a gap");
     }
     Ok(taken)
 }
@@ -401,8 +404,16 @@ impl Membership {
             let (chain, first, took) = (Arc::clone(&member.chain), member.first, self.took.clone());
             let (topic_partition, attempt, gap) = (topic_partition.clone(), member.attempt, member.gap_until);
             self.runtime.spawn(Box::pin(async move {
-                let outcome = take_over(&chain, first, gap).await;
+                let mut outcome = take_over(&chain, first, gap).await;
+                let housekeeping = match &mut outcome {
+                    Ok(Taken::Over(take_over)) => Some(take_over.housekeeping()),
+                    _ => None,
+                };
                 let _ = took.send((topic_partition, attempt, outcome));
+                // A start does not wait for it, however much there is to do.
+                if let Some(housekeeping) = housekeeping {
+                    housekeeping.await;
+                }
             }));
         }
         busy
@@ -592,8 +603,7 @@ impl Membership {
             LaneEnd::Expired { .. } if ending => self.set(topic_partition, State::Done),
             LaneEnd::Expired { position } => match self.after_loss(topic_partition, position) {
                 Ok(first) => {
-                    let lost = first - position;
-                    tracing::error!(%topic_partition, position, first, lost, "messages expired before they were read; recorded as a gap");
+                    tracing::warn!(%topic_partition, position, first, "what was to be read next has expired; a gap is to be recorded");
                     if let Some(member) = self.members.get_mut(topic_partition) {
                         member.gap_until = Some(first);
                         member.state = State::Queued;
