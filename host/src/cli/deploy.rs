@@ -39,10 +39,10 @@ pub(crate) struct Arguments {
     /// Back to the transform's own default. Again for more.
     #[arg(long, value_name = "TRANSFORM.SETTING")]
     unset: Vec<String>,
-    /// memory, deadline or output of a transform. Again for more.
+    /// memory, deadline, output, high_water, log_lines, log_bytes or metrics of a transform. Again for more.
     #[arg(long = "limit", value_name = "TRANSFORM.LIMIT=VALUE")]
     limits: Vec<String>,
-    /// dead-letter or stop. Again for more.
+    /// dead-letter, stop or skip. Again for more.
     #[arg(long, value_name = "TRANSFORM=POLICY")]
     on_failure: Vec<String>,
     /// Only on this share of the topic partitions, at least one, until `promote` or `rollback`.

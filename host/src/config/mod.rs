@@ -158,11 +158,36 @@ pub struct GuestLimits {
     pub deadline: Duration,
     /// Bytes that one call may hand back. Default 64 MiB.
     pub output_bytes: usize,
+    /// Bytes of memory beyond which an instance is replaced after its batch. Default: three quarters of the memory, or
+    /// more when the guest needs as much from the start.
+    pub high_water_bytes: Option<usize>,
+    /// Log lines per second of all instances together; ten seconds' worth may come at once. Default 10.
+    pub log_lines: u32,
+    /// Bytes of log lines per second; the same. Default 8 KiB.
+    pub log_bytes: usize,
+    /// Names of counters and histograms. Default 64.
+    pub metrics: usize,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, deadline: Duration::from_secs(1), output_bytes: 64 << 20 }
+        Self {
+            memory_bytes: 64 << 20,
+            deadline: Duration::from_secs(1),
+            output_bytes: 64 << 20,
+            high_water_bytes: None,
+            log_lines: 10,
+            log_bytes: 8 << 10,
+            metrics: 64,
+        }
+    }
+}
+
+impl GuestLimits {
+    /// The high-water mark of instances that have `at_start` bytes before their first batch.
+    pub fn high_water(&self, at_start: usize) -> usize {
+        let roomy = (self.memory_bytes / 4 * 3).max(at_start.midpoint(self.memory_bytes));
+        self.high_water_bytes.unwrap_or(roomy)
     }
 }
 
@@ -175,6 +200,8 @@ pub enum FailurePolicy {
     DeadLetter,
     /// The topic partition stops.
     Stop,
+    /// The rows that make it fail go on as they came. Only for a transform without which a row still fits the table.
+    Skip,
 }
 
 /// `[table]`.

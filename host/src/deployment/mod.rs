@@ -145,6 +145,18 @@ pub struct Limits {
     /// Bytes that one call may hand back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<usize>,
+    /// Bytes of memory beyond which an instance is replaced after its batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high_water_bytes: Option<usize>,
+    /// Log lines per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_lines: Option<u32>,
+    /// Bytes of log lines per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<usize>,
+    /// Names of counters and histograms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<usize>,
 }
 
 /// A column that leaves a chain.
@@ -177,6 +189,10 @@ impl Limits {
             memory_bytes: self.memory_bytes.unwrap_or(default.memory_bytes),
             deadline: self.deadline_ms.map_or(default.deadline, Duration::from_millis),
             output_bytes: self.output_bytes.unwrap_or(default.output_bytes),
+            high_water_bytes: self.high_water_bytes.or(default.high_water_bytes),
+            log_lines: self.log_lines.unwrap_or(default.log_lines),
+            log_bytes: self.log_bytes.unwrap_or(default.log_bytes),
+            metrics: self.metrics.unwrap_or(default.metrics),
         }
     }
 }

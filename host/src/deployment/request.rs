@@ -1,5 +1,6 @@
 //! What an operator asks for, and the deployment that it means.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct Request {
     pub set: Vec<String>,
     /// `TRANSFORM.SETTING`: back to the module's own default.
     pub unset: Vec<String>,
-    /// `TRANSFORM.LIMIT=VALUE`: memory, deadline, output.
+    /// `TRANSFORM.LIMIT=VALUE`: memory, deadline, output, high_water, log_lines, log_bytes, metrics.
     pub limits: Vec<String>,
     /// `TRANSFORM=POLICY`.
     pub on_failure: Vec<String>,
@@ -126,26 +127,37 @@ fn not_there(transforms: &[Deployed], target: &str, flag: &str) -> Error {
         .hint(format!("begin with the name of one of: {}", names.join(", ")))
 }
 
+/// The same names, ranges and units as under `[transforms.limits]` of a pipeline file.
 fn set_limit(transform: &mut Deployed, limit: &str, value: &str) -> Result<()> {
     let wrong = |wanted: &str| Error::config(format!("--limit {}.{limit}={value}: wanted {wanted}", transform.name));
-    let size = |range: std::ops::RangeInclusive<u64>, wanted| {
-        let size = value.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|size| range.contains(size));
-        size.and_then(|size| usize::try_from(size).ok()).ok_or_else(|| wrong(wanted))
+    let size = |range: RangeInclusive<usize>, wanted| {
+        let size = value.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+        size.filter(|size| range.contains(size)).map(Some).ok_or_else(|| wrong(wanted))
     };
+    let number = |range: RangeInclusive<usize>, wanted| {
+        let number = value.parse::<usize>().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| wrong(wanted))
+    };
+    let limits = &mut transform.limits;
     match limit {
-        "memory" => {
-            transform.limits.memory_bytes = Some(size(1 << 20..=4 << 30, "a size like 64MiB, from 1 MiB to 4 GiB")?)
+        "memory" => limits.memory_bytes = size(1 << 20..=4 << 30, "a size like 64MiB, from 1 MiB to 4 GiB")?,
+        "output" => limits.output_bytes = size(1 << 10..=1 << 30, "a size like 64MiB, from 1 KiB to 1 GiB")?,
+        "high_water" => limits.high_water_bytes = size(64 << 10..=4 << 30, "a size like 48MiB, from 64 KiB to 4 GiB")?,
+        "log_bytes" => limits.log_bytes = size(1 << 10..=16 << 20, "a size like 8KiB, from 1 KiB to 16 MiB")?,
+        "log_lines" => {
+            let lines = number(1..=10_000, "a number of lines from 1 to 10000")?;
+            limits.log_lines = lines.and_then(|lines| u32::try_from(lines).ok());
         }
-        "output" => {
-            transform.limits.output_bytes = Some(size(1 << 10..=1 << 30, "a size like 64MiB, from 1 KiB to 1 GiB")?)
-        }
+        "metrics" => limits.metrics = number(0..=1_000, "a number of names from 0 to 1000")?,
         "deadline" => {
             let range = Duration::from_millis(10)..=Duration::from_secs(60);
             let deadline = humantime::parse_duration(value).ok().filter(|deadline| range.contains(deadline));
             let deadline = deadline.ok_or_else(|| wrong("a duration like 500ms, from 10 ms to 60 s"))?;
-            transform.limits.deadline_ms = u64::try_from(deadline.as_millis()).ok();
+            limits.deadline_ms = u64::try_from(deadline.as_millis()).ok();
         }
-        _ => return Err(wrong("one of the limits memory, deadline, output")),
+        _ => {
+            return Err(wrong("one of the limits memory, deadline, output, high_water, log_lines, log_bytes, metrics"));
+        }
     }
     Ok(())
 }
@@ -153,6 +165,6 @@ fn set_limit(transform: &mut Deployed, limit: &str, value: &str) -> Result<()> {
 fn policy_of(text: &str) -> Result<FailurePolicy> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|_| {
         Error::config(format!("{text:?} is no failure policy"))
-            .hint("dead-letter: the row is set aside; stop: the topic partition stops")
+            .hint("dead-letter: the row is set aside; stop: the topic partition stops; skip: the row goes on unchanged")
     })
 }

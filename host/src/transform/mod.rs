@@ -16,6 +16,7 @@ mod bindings;
 pub mod build;
 mod cached_code;
 mod chain;
+mod check;
 mod columns;
 mod descriptor;
 mod engine;
