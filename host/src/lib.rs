@@ -16,6 +16,7 @@ pub mod reason;
 pub mod registry;
 pub mod report;
 pub mod runtime;
+pub mod signature;
 pub mod sink;
 pub mod source;
 pub mod status;

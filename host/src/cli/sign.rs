@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use semver::Version;
 use wasmill::error::{Error, Result};
 use wasmill::registry::parse_version;
-use wasmill::registry::signature::{SecretKey, Signature, Statement};
+use wasmill::signature::{SecretKey, Signature, Statement};
 use wasmill::transform::inspect;
 
 /// Make a key pair for signing modules: FILE is secret, FILE.pub goes into pipeline files.

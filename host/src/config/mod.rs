@@ -29,7 +29,7 @@ pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::{TIME_PARTITIONS, type_name};
 use crate::decode::schema::EventSchema;
-use crate::registry::signature::PublicKey;
+use crate::signature::PublicKey;
 use crate::storage::StorageOptions;
 
 /// One pipeline.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::schema::{EventField, EventSchema, EventType};
-use crate::registry::signature::SecretKey;
+use crate::signature::SecretKey;
 
 const BASE: &str = r#"
 [pipeline]

@@ -12,7 +12,6 @@
 //! may need any of them.
 
 mod reference;
-pub mod signature;
 
 use std::sync::Arc;
 
@@ -22,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use self::reference::{Reference, parse_version};
-use self::signature::{PublicKey, Signature, Statement};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::Runtime;
+use crate::signature::{self, PublicKey, Signature, Statement};
 use crate::storage::{self, Location, StorageError, StorageErrorKind, create_once};
 use crate::transform::{ModuleInfo, hex};
 
