@@ -54,13 +54,10 @@ pub fn limit_this_process() -> Result<()> {
 pub fn vet(engine: &TransformEngine, bytes: &[u8], input: &SchemaRef) -> Result<Vetted> {
     let module = engine.load(bytes)?;
     let info = (*module.info).clone();
-    let blueprint = Blueprint {
-        module,
-        settings: Settings::default(),
-        limits: GuestLimits::default(),
-        log: GuestLog::new("push".into()),
-        metrics: Arc::new(GuestMetrics::default()),
-    };
+    let limits = GuestLimits::default();
+    let log = GuestLog::new("push".into(), &limits);
+    let metrics = Arc::new(GuestMetrics::new(limits.metrics));
+    let blueprint = Blueprint { module, settings: Settings::default(), limits, log, metrics };
     let fields = descriptor::input_fields(input);
     let fields: Vec<_> = fields.iter().map(|field| field.as_param()).collect();
     let described = blueprint.instantiate().and_then(|mut instance| instance.describe(&[], &fields));
