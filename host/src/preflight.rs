@@ -11,7 +11,10 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::config::{Config, SourceConfig, type_name};
+use crate::deployment::{self, Log};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Registry;
+use crate::runtime::TokioRuntime;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::owner::{self, Owner};
 use crate::sink::spark_table;
@@ -73,11 +76,15 @@ impl Preflight {
                 return Ok(look);
             }
         };
-        let (fields, transforms) = (config.schema.fields.len(), config.transforms.len());
-        look.add("file", Ok(format!("pipeline {}: {fields} fields, {transforms} transforms", config.name)));
+        let fields = config.schema.fields.len();
+        let transforms = match config.deployed {
+            true => "transforms of the newest deployment".to_owned(),
+            false => format!("{} transforms", config.transforms.len()),
+        };
+        look.add("file", Ok(format!("pipeline {}: {fields} fields, {transforms}", config.name)));
         look.add("source", look_at_source(&config, &tokio));
         tokio.block_on(look.locations(&config));
-        look.transforms(&config, module_cache.as_deref());
+        look.transforms(&config, module_cache.as_deref(), &tokio);
         // A question that nobody answered may still be open.
         tokio.shutdown_background();
         Ok(look)
@@ -132,9 +139,8 @@ impl Preflight {
         }
     }
 
-    fn transforms(&mut self, config: &Config, module_cache: Option<&Path>) {
-        let linked = TransformEngine::new(module_cache)
-            .and_then(|engine| TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow)));
+    fn transforms(&mut self, config: &Config, module_cache: Option<&Path>, tokio: &tokio::runtime::Runtime) {
+        let linked = TransformEngine::new(module_cache).and_then(|engine| link(&engine, config, tokio));
         let chain = match linked {
             Ok(chain) => chain,
             Err(error) => {
@@ -189,6 +195,22 @@ impl Preflight {
             .map(|table| json!({ "columns": columns_json(&table.columns), "hive_partitions": table.hive_partitions }));
         json!({ "ok": self.is_fine(), "steps": self.steps.iter().map(step).collect::<Vec<_>>(), "table": table })
     }
+}
+
+/// The transforms that the file fixes, or those of the newest deployment.
+fn link(engine: &TransformEngine, config: &Config, tokio: &tokio::runtime::Runtime) -> Result<TransformChain> {
+    let schema = Arc::clone(&config.schema.arrow);
+    if !config.deployed {
+        return TransformChain::link(engine, &config.transforms, schema);
+    }
+    let runtime = Arc::new(TokioRuntime::new(tokio.handle().clone()));
+    tokio.block_on(async {
+        let registry = Registry::open(config, runtime)?;
+        match Log::new(registry.clone(), &config.name).newest().await? {
+            Some(entry) => deployment::load(engine, &registry, &entry.deployment.transforms, schema).await,
+            None => Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM...")),
+        }
+    })
 }
 
 fn columns_json(schema: &Schema) -> Vec<serde_json::Value> {

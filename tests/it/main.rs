@@ -5,6 +5,7 @@
 
 mod binary;
 mod cli;
+mod deployments;
 mod golden;
 mod hdfs;
 mod kafka;

@@ -97,6 +97,10 @@ pub struct TakeOver {
     sequence: u64,
     newest: Id,
     watermark_us: Option<i64>,
+    /// The chain's directory as the fence found it, until somebody folds what is old in it.
+    found: Vec<String>,
+    /// Held by whoever folds for this take-over.
+    folding: Arc<()>,
 }
 
 /// How an attempt to take over ended.
@@ -198,7 +202,7 @@ impl Chain {
     }
 
     async fn confirm_fence(self: &Arc<Self>, fence: Record) -> ChainResult<TakeOver> {
-        let taken = TakeOver {
+        let mut taken = TakeOver {
             chain: Arc::clone(self),
             id: fence.take_over,
             fence: fence.sequence,
@@ -207,13 +211,15 @@ impl Chain {
             sequence: fence.sequence,
             newest: fence.id,
             watermark_us: fence.watermark_us,
+            found: Vec::new(),
+            folding: Arc::default(),
         };
         if !self.protocol.sweep_after_fence {
             sweep::sweep(self, &taken, &[]).await;
         }
         let names = create::create(self, &fence, self.protocol.list_after_fence).await?;
         sweep::sweep(self, &taken, &names).await;
-        prune::prune(self, &names).await;
+        taken.found = names;
         Ok(taken)
     }
 
@@ -401,6 +407,17 @@ impl TakeOver {
         format!("{}/{}", self.chain.staging_root(table), staging_name(self.fence, self.id))
     }
 
+    /// What a take-over leaves for later, so that nobody waits for it who wants to read: old records that it found are
+    /// folded. It may run beside the take-over's commits and may be dropped; a later commit folds what it has left.
+    pub fn housekeeping(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (chain, found) = (Arc::clone(&self.chain), std::mem::take(&mut self.found));
+        let folding = Arc::clone(&self.folding);
+        async move {
+            prune::prune(&chain, &found).await;
+            drop(folding);
+        }
+    }
+
     /// Commits a staged range, publishes its files and marks it. On success all of it is visible and durable, and
     /// `self.next` is where the next range starts.
     pub async fn commit(&mut self, range: StagedRange) -> ChainResult<()> {
@@ -412,7 +429,11 @@ impl TakeOver {
         if !self.chain.protocol.commit_before_publish {
             self.chain.publish(&record).await?;
         }
-        self.create(record).await
+        let names = self.create(record).await?;
+        if Arc::strong_count(&self.folding) == 1 {
+            prune::prune(&self.chain, &names).await;
+        }
+        Ok(())
     }
 
     /// Commits a record without files: a gap in the source, or what an operator decided. On success `self.next` is `next`.
@@ -423,10 +444,11 @@ impl TakeOver {
         let fence = self.chain.fence(self.sequence + 1, Some(self.newest), self.id, start, carried);
         let mut record = Record { kind, next, note, ..fence };
         record.format = record.lowest_format();
-        self.create(record).await
+        self.create(record).await.map(|_| ())
     }
 
-    async fn create(&mut self, record: Record) -> ChainResult<()> {
+    /// Returns the names in the chain's directory, listed after the record was created.
+    async fn create(&mut self, record: Record) -> ChainResult<Vec<String>> {
         let names = create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
         self.sequence = record.sequence;
         self.newest = record.id;
@@ -434,8 +456,7 @@ impl TakeOver {
         self.watermark_us = record.watermark_us;
         self.pass = record.pass;
         self.chain.publish(&record).await?;
-        prune::prune(&self.chain, &names).await;
-        Ok(())
+        Ok(names)
     }
 
     fn record_of(&self, range: StagedRange) -> Record {

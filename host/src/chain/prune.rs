@@ -3,6 +3,10 @@
 //! The newest records stay. Older ones are first written, `fold` at a time, into one immutable archive file (JSON lines,
 //! whole records), then deleted one by one. A void record (one whose successor names another predecessor) lies below the
 //! newest, means nothing, and is never touched.
+//!
+//! It may run at any time, beside any writer and beside another of its kind: what it deletes is below a record that counts
+//! and is in the archive already, and no writer asks for it. Two of them may put a record into two archive files; whoever
+//! reads archives goes by the records' ids.
 
 use std::collections::BTreeMap;
 

@@ -6,16 +6,24 @@
 mod check;
 mod completions;
 mod dead_letters;
+mod deploy;
+mod deployments;
 mod eventsim;
 mod live;
 mod logging;
 mod offsets;
+mod push;
+mod registry;
 mod repair;
 mod run;
+mod sign;
+mod status;
 mod stop;
 mod table;
 mod transform;
+mod transforms;
 mod verify;
+mod vet;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +46,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Status(status::Arguments),
     Check(check::Arguments),
     Table(table::Arguments),
     DeadLetters(dead_letters::Arguments),
@@ -46,6 +55,19 @@ enum Verb {
     Offsets(offsets::Arguments),
     Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
+    Keygen(sign::Keygen),
+    Sign(sign::Sign),
+    Push(push::Arguments),
+    Transforms(transforms::Arguments),
+    Deploy(deploy::Arguments),
+    Promote(deploy::Promote),
+    Rollback(deploy::Rollback),
+    Deployments(deployments::Arguments),
+    Diff(deployments::Diff),
+    Pause(deployments::Pause),
+    Resume(deployments::Resume),
+    #[command(hide = true)]
+    Vet(vet::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -55,6 +77,7 @@ impl Cli {
         logging::start(&self.logging);
         match self.verb {
             Verb::Run(arguments) => arguments.run(),
+            Verb::Status(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),
             Verb::Table(arguments) => arguments.run(),
             Verb::DeadLetters(arguments) => arguments.run(),
@@ -63,6 +86,18 @@ impl Cli {
             Verb::Offsets(arguments) => arguments.run(),
             Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
+            Verb::Keygen(arguments) => arguments.run(),
+            Verb::Sign(arguments) => arguments.run(),
+            Verb::Push(arguments) => arguments.run(),
+            Verb::Transforms(arguments) => arguments.run(),
+            Verb::Deploy(arguments) => arguments.run(),
+            Verb::Promote(arguments) => arguments.run(),
+            Verb::Rollback(arguments) => arguments.run(),
+            Verb::Deployments(arguments) => arguments.run(),
+            Verb::Diff(arguments) => arguments.run(),
+            Verb::Pause(arguments) => arguments.run(),
+            Verb::Resume(arguments) => arguments.run(),
+            Verb::Vet(arguments) => arguments.run(),
             Verb::Completions(arguments) => arguments.run(Cli::command()),
         }
     }

@@ -49,6 +49,7 @@ impl Arguments {
             module_cache: super::module_cache(),
             stop: stop::flag()?,
             progress: Arc::new(Progress::default()),
+            operator: super::operator(),
         };
         let live = Live::start(Arc::clone(&options.progress))?;
         let result = pipeline::run(&config, &options);

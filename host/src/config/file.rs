@@ -98,7 +98,8 @@ impl<'t> Reference<'t> {
     }
 }
 
-fn read_small(path: &Path) -> Result<String, String> {
+/// A value that stands in a file of its own, without its line end.
+pub fn read_small(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(REFERENCED_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -130,6 +131,11 @@ impl<'t> Section<'t> {
     fn ask(&self, name: &'static str) {
         self.asked.borrow_mut().insert(name);
         self.reader.asked.borrow_mut().insert(join(&self.generic, name));
+    }
+
+    /// Whether something of that name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
     }
 
     /// The field of that name, if it is there.

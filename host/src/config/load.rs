@@ -110,8 +110,15 @@ pub(super) fn examine(
 }
 
 fn config(root: Section<'_>) -> Option<Config> {
+    let mut deployed = false;
     let name = root.required_section("pipeline").and_then(|section| {
         let name = section.required("name", "\"listen-events\"").and_then(|field| value::name(&field));
+        if let Some(field) = section.optional("transforms") {
+            deployed = value::choice(&field, &[("deployed", true)]).unwrap_or_default();
+            if deployed && root.has("transforms") {
+                field.mistake("the file has [[transforms]] of its own; wanted one of the two");
+            }
+        }
         section.finish();
         name
     });
@@ -119,16 +126,18 @@ fn config(root: Section<'_>) -> Option<Config> {
     let schema = table::schema(&root);
     let transforms = transform::transforms(&root);
     // Transforms with mistakes are not in the list, but the file means them to be.
-    let is_final = root.sections("transforms").is_empty();
+    let is_final = !deployed && root.sections("transforms").is_empty();
     let table = table::table(&root, schema.as_ref(), is_final);
     let dead_letters = table::dead_letters(&root);
     let checkpoint = table::checkpoint(&root);
+    let registry = table::registry(&root, checkpoint.as_ref().map(|(_, place)| place));
     let storage = storage(&root);
     let limits = limits(&root);
     let places = [
         ("table", table.as_ref().map(|(_, place)| place)),
         ("dead_letters", dead_letters.as_ref()),
         ("checkpoint", checkpoint.as_ref().map(|(_, place)| place)),
+        ("registry", registry.as_ref().map(|(_, place)| place)),
     ];
     let places: Vec<_> = places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect();
     table::check_apart(&root, &places);
@@ -138,6 +147,8 @@ fn config(root: Section<'_>) -> Option<Config> {
         source: source?,
         schema: schema?,
         transforms,
+        deployed,
+        registry: registry?.0,
         table: table?.0,
         dead_letters: dead_letters?.location(),
         checkpoint: checkpoint?.0,

@@ -20,13 +20,16 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::file::Surroundings;
+use serde::{Deserialize, Serialize};
+
+pub use self::file::{Surroundings, read_small as read_referenced_file};
 pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::secret::Settings;
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::{TIME_PARTITIONS, type_name};
 use crate::decode::schema::EventSchema;
+use crate::signature::PublicKey;
 use crate::storage::StorageOptions;
 
 /// One pipeline.
@@ -40,6 +43,10 @@ pub struct Config {
     pub schema: EventSchema,
     /// `[[transforms]]`, in order. Empty: events go to the table as they are.
     pub transforms: Vec<TransformConfig>,
+    /// `[pipeline] transforms = "deployed"`: the transforms are those of the newest deployment, and `transforms` is empty.
+    pub deployed: bool,
+    /// `[registry]`.
+    pub registry: RegistryConfig,
     /// `[table]`.
     pub table: TableConfig,
     /// `[dead_letters] location`.
@@ -131,7 +138,8 @@ pub struct EventsimConfig {
 pub struct TransformConfig {
     /// Its name in records, dead letters and metrics.
     pub name: String,
-    /// The module's file, resolved against the pipeline file's directory.
+    /// Where its module comes from: a file, resolved against the pipeline file's directory; for a deployed one
+    /// `NAME@VERSION`.
     pub module: PathBuf,
     /// Scalars as TOML writes them; anything else as JSON text.
     pub settings: Settings,
@@ -150,22 +158,50 @@ pub struct GuestLimits {
     pub deadline: Duration,
     /// Bytes that one call may hand back. Default 64 MiB.
     pub output_bytes: usize,
+    /// Bytes of memory beyond which an instance is replaced after its batch. Default: three quarters of the memory, or
+    /// more when the guest needs as much from the start.
+    pub high_water_bytes: Option<usize>,
+    /// Log lines per second of all instances together; ten seconds' worth may come at once. Default 10.
+    pub log_lines: u32,
+    /// Bytes of log lines per second; the same. Default 8 KiB.
+    pub log_bytes: usize,
+    /// Names of counters and histograms. Default 64.
+    pub metrics: usize,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, deadline: Duration::from_secs(1), output_bytes: 64 << 20 }
+        Self {
+            memory_bytes: 64 << 20,
+            deadline: Duration::from_secs(1),
+            output_bytes: 64 << 20,
+            high_water_bytes: None,
+            log_lines: 10,
+            log_bytes: 8 << 10,
+            metrics: 64,
+        }
+    }
+}
+
+impl GuestLimits {
+    /// The high-water mark of instances that have `at_start` bytes before their first batch.
+    pub fn high_water(&self, at_start: usize) -> usize {
+        let roomy = (self.memory_bytes / 4 * 3).max(at_start.midpoint(self.memory_bytes));
+        self.high_water_bytes.unwrap_or(roomy)
     }
 }
 
 /// What follows when a transform traps, passes its deadline, or answers with an error or a bad output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailurePolicy {
     /// The rows that make it fail become dead letters.
     #[default]
     DeadLetter,
     /// The topic partition stops.
     Stop,
+    /// The rows that make it fail go on as they came. Only for a transform without which a row still fits the table.
+    Skip,
 }
 
 /// `[table]`.
@@ -214,6 +250,15 @@ pub enum Compression {
     Snappy,
     /// None.
     Uncompressed,
+}
+
+/// `[registry]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// Where uploaded transforms and the log of deployments lie.
+    pub location: String,
+    /// Whose signatures are good; empty: modules need not be signed.
+    pub keys: Vec<PublicKey>,
 }
 
 /// `[checkpoint]`.

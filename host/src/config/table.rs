@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field as Column, Schema};
 use super::file::{Field, Section, listed};
 use super::mistake::did_you_mean;
 use super::value::{self, Place};
-use super::{CheckpointConfig, Compression, EventTime, TableConfig, TimeUnit};
+use super::{CheckpointConfig, Compression, EventTime, RegistryConfig, TableConfig, TimeUnit};
 use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::error::{Error, Result};
 
@@ -266,6 +266,31 @@ pub(super) fn checkpoint(root: &Section<'_>) -> Option<(CheckpointConfig, Place)
     let checkpoint =
         CheckpointConfig { location: location.location(), interval: interval?, target_file_size: target_file_size? };
     Some((checkpoint, location))
+}
+
+/// `[registry]`, and where it lies: by default beside the checkpoints, whose own directory holds one directory for each
+/// topic.
+pub(super) fn registry(root: &Section<'_>, checkpoint: Option<&Place>) -> Option<(RegistryConfig, Place)> {
+    let default = checkpoint.map(|checkpoint| checkpoint.beside("_registry"));
+    let (mut place, mut keys) = (default, Vec::new());
+    if let Some(section) = root.section("registry") {
+        if let Some(field) = section.optional("location") {
+            place = value::location(&field);
+        }
+        if let Some(field) = section.optional("keys") {
+            for text in value::texts(&field, "[\"wasmill-public:...\"]")? {
+                match text.parse() {
+                    Ok(key) => keys.push(key),
+                    Err(_) => {
+                        field.wanted("public keys as wasmill keygen writes them into FILE.pub: wasmill-public:...")
+                    }
+                }
+            }
+        }
+        section.finish();
+    }
+    let place = place?;
+    Some((RegistryConfig { location: place.location(), keys }, place))
 }
 
 /// Locations that contain each other would sweep, list or publish each other's files.

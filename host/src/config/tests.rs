@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::schema::{EventField, EventSchema, EventType};
+use crate::signature::SecretKey;
 
 const BASE: &str = r#"
 [pipeline]
@@ -230,6 +231,9 @@ fn start_positions() {
 /// A configuration as a pipeline file.
 fn written(config: &Config) -> String {
     let mut text = format!("[pipeline]\nname = {:?}\n", config.name);
+    if config.deployed {
+        text += "transforms = \"deployed\"\n";
+    }
     match &config.source {
         SourceConfig::Kafka(kafka) => {
             let start = match &kafka.start {
@@ -287,6 +291,16 @@ fn written(config: &Config) -> String {
     let CheckpointConfig { location, interval, target_file_size } = &config.checkpoint;
     let interval = humantime::format_duration(*interval);
     writeln!(text, "[dead_letters]\nlocation = {:?}", config.dead_letters).unwrap();
+    // The default is not written, so that it is seen to be the default.
+    let registry = &config.registry;
+    text += "[registry]\n";
+    if registry.location != format!("{location}_registry") {
+        writeln!(text, "location = {:?}", registry.location).unwrap();
+    }
+    if !registry.keys.is_empty() {
+        let keys: Vec<String> = registry.keys.iter().map(ToString::to_string).collect();
+        writeln!(text, "keys = {keys:?}").unwrap();
+    }
     writeln!(
         text,
         "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\""
@@ -367,6 +381,11 @@ fn any_config() -> impl Strategy<Value = Config> {
             source,
             schema,
             transforms: vec![],
+            deployed: limits.0 % 2 == 1,
+            registry: RegistryConfig {
+                location: format!("/{place}/{}", if limits.0 % 3 == 0 { "chain_registry" } else { "uploads" }),
+                keys: (0..limits.0 % 3).map(|_| SecretKey::generate().public()).collect(),
+            },
             table: TableConfig {
                 location: format!("hdfs://{place}/table"),
                 event_time: EventTime { column: "at".into(), unit },

@@ -38,7 +38,12 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
         let limits = section.section("limits").map(limits).unwrap_or_default();
         let on_failure = match section.optional("on_failure") {
             Some(field) => {
-                value::choice(&field, &[("dead-letter", FailurePolicy::DeadLetter), ("stop", FailurePolicy::Stop)])
+                let policies = [
+                    ("dead-letter", FailurePolicy::DeadLetter),
+                    ("stop", FailurePolicy::Stop),
+                    ("skip", FailurePolicy::Skip),
+                ];
+                value::choice(&field, &policies)
             }
             None => Some(FailurePolicy::default()),
         };
@@ -56,14 +61,34 @@ fn limits(section: Section<'_>) -> GuestLimits {
         let size = section.optional(name).and_then(|field| value::size(&field, range));
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(default)
     };
+    let number = |name, range| section.optional(name).and_then(|field| value::integer(&field, range));
     let memory_bytes = size("memory", default.memory_bytes, 1 << 20..=4 << 30);
     let output_bytes = size("output", default.output_bytes, 1 << 10..=1 << 30);
     let deadline = section
         .optional("deadline")
         .and_then(|field| value::duration(&field, Duration::from_millis(10)..=Duration::from_secs(60)))
         .unwrap_or(default.deadline);
+    let high_water_bytes = section.optional("high_water").and_then(|field| {
+        let bytes = usize::try_from(value::size(&field, 64 << 10..=4 << 30)?).ok()?;
+        if bytes > memory_bytes {
+            field.mistake("lies above limits.memory, so it would never be reached");
+            return None;
+        }
+        Some(bytes)
+    });
+    let log_lines = number("log_lines", 1..=10_000).and_then(|lines| u32::try_from(lines).ok());
+    let log_bytes = size("log_bytes", default.log_bytes, 1 << 10..=16 << 20);
+    let metrics = number("metrics", 0..=1000).and_then(|names| usize::try_from(names).ok());
     section.finish();
-    GuestLimits { memory_bytes, deadline, output_bytes }
+    GuestLimits {
+        memory_bytes,
+        deadline,
+        output_bytes,
+        high_water_bytes,
+        log_lines: log_lines.unwrap_or(default.log_lines),
+        log_bytes,
+        metrics: metrics.unwrap_or(default.metrics),
+    }
 }
 
 fn settings(section: Section<'_>) -> Settings {

@@ -187,6 +187,15 @@ impl Place {
         }
     }
 
+    /// The directory beside this one whose name has `suffix` behind it.
+    pub(super) fn beside(&self, suffix: &str) -> Place {
+        let mut place = self.clone();
+        if let Some(last) = place.parts.last_mut() {
+            last.push_str(suffix);
+        }
+        place
+    }
+
     /// Whether `other` is this directory or lies in it.
     pub(super) fn contains(&self, other: &Place) -> bool {
         self.authority == other.authority && other.parts.starts_with(&self.parts)

@@ -42,6 +42,14 @@ impl Account {
         }
     }
 
+    /// Why a topic partition stopped, the last time that it did.
+    pub(super) fn error_of(&self, topic_partition: &TopicPartition) -> Option<String> {
+        let is_this = |stopped: &&StoppedTopicPartition| {
+            stopped.topic_partition == topic_partition.partition && *stopped.topic == *topic_partition.topic
+        };
+        self.stopped.iter().rev().find(is_this).map(|stopped| stopped.error.clone())
+    }
+
     /// Notes the error; returns it with its causes in one line.
     pub(super) fn stopped(&mut self, topic_partition: &TopicPartition, error: &Error) -> String {
         let mut text = error.to_string();

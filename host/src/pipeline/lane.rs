@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::chain::{Chain, ChainError, ChainResult, TakeOver};
-use crate::checkpoint::RowCounts;
+use crate::checkpoint::{DeploymentRecord, RowCounts};
 use crate::error::{Error, Result};
 use crate::report::DeadLetterCause;
 use crate::runtime::Runtime;
+use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::{OpenRange, RangeContext, discard};
 use crate::source::{PartitionReader, TopicPartition, Wake};
 
@@ -43,6 +44,8 @@ pub enum LaneEnd {
 pub struct Committed {
     /// Next offset to read.
     pub next: i64,
+    /// The number of the deployment that made its rows.
+    pub deployment: u64,
     /// What became of its messages.
     pub rows: RowCounts,
     /// Dead letters by cause.
@@ -92,6 +95,10 @@ pub(super) struct Lane {
     pub(super) next: i64,
     /// Messages have come since the take-over.
     pub(super) has_read: bool,
+    /// When the last messages were put in, by the runtime's clock.
+    pub(super) last_batch: Option<Duration>,
+    /// Under another deployment than the last messages.
+    pub(super) swapped: bool,
     range_start: i64,
     until: Option<i64>,
     goal: Goal,
@@ -111,6 +118,8 @@ impl Lane {
             range: None,
             next,
             has_read: false,
+            last_batch: None,
+            swapped: false,
             range_start: next,
             until: start.until,
             goal: Goal::KeepOn,
@@ -161,6 +170,22 @@ impl Lane {
         self.due = self.range.is_some();
     }
 
+    /// Moves towards `deployment`, which is not the lane's: at once when no range is open; else the open range ends, but not
+    /// before the last one is committed, so that reading never waits for storage.
+    pub(super) fn swap(&mut self, deployment: &DeploymentRecord, options: &PartFileOptions) {
+        if self.range.is_none() {
+            let context = RangeContext {
+                deployment: deployment.clone(),
+                options: options.clone(),
+                ..RangeContext::clone(&self.context)
+            };
+            self.context = Arc::new(context);
+            self.swapped = true;
+        } else if self.take_over.is_some() {
+            self.end_range();
+        }
+    }
+
     /// Whether more may be read now.
     pub(super) fn wants_messages(&self) -> bool {
         self.goal == Goal::KeepOn && !self.due
@@ -190,7 +215,8 @@ impl Lane {
         self.due = false;
         self.range_start = range.next;
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
-        let mut committed = Committed { next: range.next, rows: range.rows, ..Committed::default() };
+        let deployment = self.context.deployment.number;
+        let mut committed = Committed { next: range.next, deployment, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
         let closing = range.close()?;

@@ -13,6 +13,8 @@
 //! [`Membership::step`] does what can be done now. It is the only caller of the [`Source`], whose calls may block for a
 //! bounded time; it never touches storage itself.
 
+mod failures;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,19 +23,18 @@ use std::time::Duration;
 use super::account::Account;
 use super::lane::{LaneEnd, LaneStart};
 use super::places::Places;
-use super::worker::{Command, Notice};
-use crate::chain::{Chain, ChainError, ChainResult, TakeOver, Taken};
-use crate::checkpoint::RecordKind;
-use crate::error::{Error, ErrorKind, Result};
+use super::worker::{Command, Notice, Targets, WorkerDeployment};
+use crate::chain::{Chain, ChainResult, TakeOver, Taken};
+use crate::checkpoint::{DeploymentRecord, RecordKind};
+use crate::error::Result;
 use crate::report::Ended;
 use crate::runtime::Runtime;
+use crate::sink::part_file::PartFileOptions;
 use crate::source::{PartitionReader, Source, SourceEvent, TopicPartition, Wake};
+use crate::status::{TopicPartitionState, TopicPartitionStatus};
 
 /// Take-overs that run side by side: each costs a dozen calls to the storage.
 const TAKE_OVERS_AT_ONCE: usize = 64;
-
-/// Shortest and longest pause after a failure.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// How long a revoked topic partition may take to commit what is open before it is dropped.
 const REVOKE_GRACE: Duration = Duration::from_secs(15);
@@ -54,9 +55,18 @@ enum State {
     Queued,
     TakingOver,
     Ready(Box<TakeOver>),
-    Running { worker: usize },
-    Ending { worker: usize, drop_at: Duration },
-    Waiting { until: Duration },
+    Running {
+        worker: usize,
+    },
+    /// `again`: only the pipeline is paused, so it waits to be taken over once more.
+    Ending {
+        worker: usize,
+        drop_at: Duration,
+        again: bool,
+    },
+    Waiting {
+        until: Duration,
+    },
     Done,
 }
 
@@ -70,6 +80,8 @@ struct Member {
     gap_until: Option<i64>,
     until: Option<i64>,
     next: i64,
+    /// The deployment of the last range that was committed here.
+    deployment: Option<u64>,
     failures: u32,
     /// Given up by the group: released as soon as its lane is gone.
     revoked: bool,
@@ -82,9 +94,24 @@ async fn take_over(chain: &Arc<Chain>, first: Option<i64>, gap_until: Option<i64
     if let (Taken::Over(take_over), Some(until)) = (&mut taken, gap_until)
         && take_over.next < until
     {
+        let (topic_partition, position) = (&chain.topic_partition, take_over.next);
         take_over.note(RecordKind::Gap, until, None).await?;
+        let lost = until - position;
+        tracing::error!(%topic_partition, position, first = until, lost, "messages expired before they were read; recorded as a gap");
     }
     Ok(taken)
+}
+
+/// The log of deployments says something new.
+pub struct Change {
+    /// For each worker, the deployments that it does not have yet.
+    pub prepared: Vec<Vec<WorkerDeployment>>,
+    /// What makes which ranges from now on.
+    pub targets: Targets,
+    /// What the deployment that runs everywhere is, and how its files are encoded.
+    pub deployment: (DeploymentRecord, PartFileOptions),
+    /// Whether the pipeline is paused from now on.
+    pub paused: bool,
 }
 
 /// How a step went.
@@ -111,6 +138,9 @@ pub struct Membership {
     events: VecDeque<SourceEvent>,
     /// To be released once their lanes are gone.
     revoked: Vec<TopicPartition>,
+    changes: Receiver<Change>,
+    /// Nothing is read until the pipeline is resumed.
+    paused: bool,
     attempts: u64,
     until_caught_up: bool,
     stopping: bool,
@@ -130,6 +160,7 @@ impl Membership {
         runtime: Arc<dyn Runtime>,
         workers: Vec<WorkerHandle>,
         notices: Receiver<Notice>,
+        changes: Receiver<Change>,
         until_caught_up: bool,
     ) -> Self {
         let (took, taken) = channel();
@@ -144,6 +175,8 @@ impl Membership {
             members: BTreeMap::new(),
             events: VecDeque::new(),
             revoked: Vec::new(),
+            changes,
+            paused: false,
             attempts: 0,
             until_caught_up,
             stopping: false,
@@ -160,7 +193,7 @@ impl Membership {
         }
         let all: Vec<_> = self.members.keys().cloned().collect();
         for topic_partition in all {
-            self.finish(&topic_partition);
+            self.finish(&topic_partition, false);
         }
     }
 
@@ -173,6 +206,10 @@ impl Membership {
         }
         while let Ok((topic_partition, attempt, outcome)) = self.taken.try_recv() {
             self.taken_over(&topic_partition, attempt, outcome)?;
+            busy = true;
+        }
+        while let Ok(change) = self.changes.try_recv() {
+            self.change(change);
             busy = true;
         }
         busy |= self.launch() | self.retry() | self.drop_overdue() | self.begin()?;
@@ -190,6 +227,31 @@ impl Membership {
     /// Messages between our positions and the ends, where the source knows them.
     pub fn lag(&self) -> Option<i64> {
         self.members.keys().map(|topic_partition| self.source.lag(topic_partition)).sum()
+    }
+
+    /// What is done with each topic partition that is ours.
+    pub fn statuses(&self) -> Vec<TopicPartitionStatus> {
+        let of = |(topic_partition, member): (&TopicPartition, &Member)| {
+            let error = self.account.error_of(topic_partition);
+            let state = match &member.state {
+                State::Queued | State::TakingOver | State::Ready(_) if self.paused => TopicPartitionState::Paused,
+                State::Queued | State::TakingOver | State::Ready(_) => TopicPartitionState::Starting,
+                State::Running { .. } => TopicPartitionState::Running,
+                State::Ending { .. } => TopicPartitionState::Ending,
+                State::Waiting { .. } => TopicPartitionState::Retrying,
+                State::Done if error.is_some() => TopicPartitionState::Stopped,
+                State::Done => TopicPartitionState::Done,
+            };
+            TopicPartitionStatus {
+                topic_partition: topic_partition.clone(),
+                state,
+                committed: (member.next > 0).then_some(member.next),
+                lag: self.source.lag(topic_partition),
+                deployment: member.deployment,
+                error,
+            }
+        };
+        self.members.iter().map(of).collect()
     }
 
     /// Topic partitions that are ours now.
@@ -237,7 +299,7 @@ impl Membership {
             SourceEvent::Revoked(topic_partitions) => {
                 tracing::info!(count = topic_partitions.len(), "topic partitions revoked");
                 for topic_partition in topic_partitions {
-                    self.finish(&topic_partition);
+                    self.finish(&topic_partition, false);
                     self.revoke(topic_partition);
                 }
                 Ok(())
@@ -286,6 +348,7 @@ impl Membership {
                 gap_until: None,
                 until,
                 next: 0,
+                deployment: None,
                 failures: 0,
                 revoked: false,
             };
@@ -295,8 +358,34 @@ impl Membership {
         Ok(())
     }
 
+    fn change(&mut self, Change { prepared, targets, deployment, paused }: Change) {
+        (self.places.deployment, self.places.options) = deployment;
+        for (worker, deployments) in prepared.into_iter().enumerate() {
+            for deployment in deployments {
+                self.command(worker, Command::Prepare(Box::new(deployment)));
+            }
+        }
+        let targets = Arc::new(targets);
+        for worker in 0..self.workers.len() {
+            self.command(worker, Command::Target(Arc::clone(&targets)));
+        }
+        if std::mem::replace(&mut self.paused, paused) == paused {
+            return;
+        }
+        tracing::info!(paused, "the pipeline is paused or resumed");
+        let running = |member: &Member| matches!(member.state, State::Running { .. });
+        let running: Vec<_> =
+            self.members.iter().filter(|(_, member)| running(member)).map(|(tp, _)| tp.clone()).collect();
+        for topic_partition in running.iter().filter(|_| paused) {
+            self.finish(topic_partition, true);
+        }
+    }
+
     /// Starts queued take-overs, as many as there are places.
     fn launch(&mut self) -> bool {
+        if self.paused {
+            return false;
+        }
         let running = self.members.values().filter(|member| matches!(member.state, State::TakingOver)).count();
         let mut places = TAKE_OVERS_AT_ONCE.saturating_sub(running);
         let mut busy = false;
@@ -315,8 +404,16 @@ impl Membership {
             let (chain, first, took) = (Arc::clone(&member.chain), member.first, self.took.clone());
             let (topic_partition, attempt, gap) = (topic_partition.clone(), member.attempt, member.gap_until);
             self.runtime.spawn(Box::pin(async move {
-                let outcome = take_over(&chain, first, gap).await;
+                let mut outcome = take_over(&chain, first, gap).await;
+                let housekeeping = match &mut outcome {
+                    Ok(Taken::Over(take_over)) => Some(take_over.housekeeping()),
+                    _ => None,
+                };
                 let _ = took.send((topic_partition, attempt, outcome));
+                // A start does not wait for it, however much there is to do.
+                if let Some(housekeeping) = housekeeping {
+                    housekeeping.await;
+                }
             }));
         }
         busy
@@ -352,7 +449,7 @@ impl Membership {
     fn begin(&mut self) -> Result<bool> {
         let pending = |member: &Member| matches!(member.state, State::Queued | State::TakingOver);
         let ready = |member: &Member| matches!(member.state, State::Ready(_));
-        if self.members.values().any(pending) || !self.members.values().any(ready) {
+        if self.paused || self.members.values().any(pending) || !self.members.values().any(ready) {
             return Ok(false);
         }
         let mut from = Vec::new();
@@ -418,14 +515,14 @@ impl Membership {
         }
     }
 
-    /// No new range; what is open is committed if there is a worker on it.
-    fn finish(&mut self, topic_partition: &TopicPartition) {
+    /// No new range; what is open is committed if there is a worker on it. `again`: it will be taken over once more.
+    fn finish(&mut self, topic_partition: &TopicPartition, again: bool) {
         let drop_at = self.runtime.elapsed() + REVOKE_GRACE;
         match self.members.get(topic_partition).map(|member| &member.state) {
             Some(State::Running { worker }) => {
                 let worker = *worker;
                 self.command(worker, Command::Finish(topic_partition.clone()));
-                self.set(topic_partition, State::Ending { worker, drop_at });
+                self.set(topic_partition, State::Ending { worker, drop_at, again });
             }
             Some(State::Ending { .. }) | None => {}
             Some(_) => self.set(topic_partition, State::Done),
@@ -437,7 +534,7 @@ impl Membership {
             Some(State::Running { worker } | State::Ending { worker, .. }) => {
                 let worker = *worker;
                 self.command(worker, Command::Drop(topic_partition.clone()));
-                self.set(topic_partition, State::Ending { worker, drop_at: Duration::MAX });
+                self.set(topic_partition, State::Ending { worker, drop_at: Duration::MAX, again: false });
             }
             Some(_) => self.set(topic_partition, State::Done),
             None => {}
@@ -477,6 +574,7 @@ impl Membership {
             Notice::Committed(topic_partition, committed) => {
                 if let Some(member) = self.members.get_mut(&topic_partition) {
                     member.next = committed.next;
+                    member.deployment = Some(committed.deployment);
                     member.failures = 0;
                     if !member.revoked {
                         self.source.acknowledge(&[(topic_partition, committed.next)])?;
@@ -491,6 +589,11 @@ impl Membership {
 
     fn lane_ended(&mut self, topic_partition: &TopicPartition, end: LaneEnd) {
         let ending = self.members.get(topic_partition).is_some_and(|m| matches!(m.state, State::Ending { .. }));
+        let again = |m: &Member| !m.revoked && matches!(m.state, State::Ending { again: true, .. });
+        if !self.stopping && self.members.get(topic_partition).is_some_and(again) && !matches!(end, LaneEnd::CaughtUp) {
+            self.set(topic_partition, State::Queued);
+            return;
+        }
         match end {
             LaneEnd::Finished | LaneEnd::Dropped | LaneEnd::CaughtUp => self.set(topic_partition, State::Done),
             LaneEnd::Chain(error) if ending => {
@@ -500,8 +603,7 @@ impl Membership {
             LaneEnd::Expired { .. } if ending => self.set(topic_partition, State::Done),
             LaneEnd::Expired { position } => match self.after_loss(topic_partition, position) {
                 Ok(first) => {
-                    let lost = first - position;
-                    tracing::error!(%topic_partition, position, first, lost, "messages expired before they were read; recorded as a gap");
+                    tracing::warn!(%topic_partition, position, first, "what was to be read next has expired; a gap is to be recorded");
                     if let Some(member) = self.members.get_mut(topic_partition) {
                         member.gap_until = Some(first);
                         member.state = State::Queued;
@@ -512,74 +614,5 @@ impl Membership {
             LaneEnd::Chain(error) => self.chain_failed(topic_partition, error),
             LaneEnd::Failed(error) => self.failed(topic_partition, error),
         }
-    }
-
-    /// Where to go on; an error where the topic is another one now, or the user wants to decide.
-    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
-        let first = self.source.after_loss(topic_partition, position);
-        let identity = self.source.identity(topic_partition)?;
-        match self.members.get(topic_partition) {
-            Some(member) => member.chain.check_identity(&identity).and(first),
-            None => first,
-        }
-    }
-
-    fn chain_failed(&mut self, topic_partition: &TopicPartition, error: ChainError) {
-        match error {
-            ChainError::Lost(why) => {
-                tracing::warn!(%topic_partition, why, "another take-over owns the chain");
-                self.wait(topic_partition);
-            }
-            ChainError::Storage(error) => {
-                tracing::warn!(%topic_partition, %error, "storage does not answer; trying again");
-                self.wait(topic_partition);
-            }
-            ChainError::Source(error) | ChainError::Stopped(error) => self.failed(topic_partition, error),
-        }
-    }
-
-    fn failed(&mut self, topic_partition: &TopicPartition, error: Error) {
-        if error.kind() == ErrorKind::Transient {
-            tracing::warn!(%topic_partition, %error, "trying again");
-            self.wait(topic_partition);
-            return;
-        }
-        let text = self.account.stopped(topic_partition, &error);
-        tracing::error!(%topic_partition, error = text, "stopped: an operator is needed");
-        self.set(topic_partition, State::Done);
-    }
-
-    /// A pause that grows and is never the same: two hosts that fence each other must not go on in step.
-    fn wait(&mut self, topic_partition: &TopicPartition) {
-        let Some(member) = self.members.get_mut(topic_partition) else { return };
-        if member.revoked || self.stopping {
-            member.state = State::Done;
-            return;
-        }
-        let longest = PAUSES.0.saturating_mul(2_u32.saturating_pow(member.failures.min(16))).min(PAUSES.1);
-        member.failures += 1;
-        let share = (self.runtime.random() % 1_000) as u32;
-        let pause = longest / 2 + (longest / 2) * share / 1_000;
-        let protocol = member.chain.protocol;
-        member.state = if protocol.take_over_again {
-            State::Waiting { until: self.runtime.elapsed() + pause }
-        } else {
-            State::Done
-        };
-    }
-
-    /// Takes over again after the pause, if the group still gives the topic partition to us.
-    fn retry(&mut self) -> bool {
-        let now = self.runtime.elapsed();
-        let due = |member: &Member| matches!(member.state, State::Waiting { until } if until <= now);
-        let due: Vec<_> = self.members.iter().filter(|(_, m)| due(m)).map(|(tp, m)| (tp.clone(), m.next)).collect();
-        for (topic_partition, next) in &due {
-            match self.source.still_assigned(topic_partition, *next) {
-                Some(true) => self.set(topic_partition, State::Queued),
-                // The revoke event comes, or this process is cut off: either way, nothing is taken over without an answer.
-                Some(false) | None => self.wait(topic_partition),
-            }
-        }
-        !due.is_empty()
     }
 }

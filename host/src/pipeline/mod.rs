@@ -8,15 +8,19 @@
 //! ```
 //!
 //! [`membership`] decides what is ours and takes it over; [`worker`] moves events; [`lane`] is what a worker knows of one
-//! topic partition. All three are stepped: they never wait, never spawn a thread and never look at a clock of their own,
-//! so that the simulation can run them by the hundred thousand. The threads stand here, in [`run`].
+//! topic partition; [`watch`] makes new deployments ready, which workers swap in between two ranges. The first three are
+//! stepped: they never wait, never spawn a thread and never look at a clock of their own, so that the simulation can run
+//! them by the hundred thousand. The threads stand here, in [`run`].
 
 pub mod account;
+mod herald;
 pub mod lane;
 pub mod membership;
 mod open_files;
 pub mod places;
+pub mod ready;
 pub mod stages;
+mod watch;
 pub mod worker;
 
 use std::path::PathBuf;
@@ -29,26 +33,29 @@ use std::time::{Duration, Instant};
 use self::account::Account;
 use self::membership::{Membership, Step, WorkerHandle};
 use self::places::Places;
-use self::stages::Stages;
+use self::ready::Ready;
+use self::watch::Watch;
 use self::worker::{Worker, WorkerLimits};
-use crate::checkpoint::{DeploymentRecord, Protocol, Retention, TransformRecord};
+use crate::checkpoint::{Id, Protocol, Retention};
 use crate::config::Config;
-use crate::decode::json::JsonDecoder;
 use crate::error::{Error, Result};
 use crate::report::{Ended, Progress, Summary, Usage};
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::sink::dead_letter;
-use crate::sink::hive::HivePartitioner;
 use crate::sink::owner::{self, Owner};
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::spark_table;
 use crate::sink::stage::Memory;
 use crate::source::{self, Wake};
+use crate::status::Board;
 use crate::storage;
 use crate::transform::{TransformChain, TransformEngine};
 
 /// How long a thread sleeps when there is nothing to do and nobody wakes it.
 const NAP: Duration = Duration::from_millis(20);
+
+/// How often the board is told of the topic partitions.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// What `wasmill run` was asked for beyond the pipeline file.
 pub struct RunOptions {
@@ -60,6 +67,8 @@ pub struct RunOptions {
     pub stop: Arc<AtomicBool>,
     /// Counters for the user.
     pub progress: Arc<Progress>,
+    /// Who runs this, for the other hosts: `user@machine`.
+    pub operator: String,
 }
 
 /// Runs a pipeline until it ends or is stopped.
@@ -70,13 +79,18 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
-    let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
-    let parts = Parts::new(config, Arc::new(chain), runtime)?;
+    let chosen = if config.deployed {
+        Chosen::Deployed(Box::new(tokio.block_on(Watch::begin(config, engine, Arc::clone(&runtime)))?))
+    } else {
+        let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
+        Chosen::Fixed(Box::new(Ready::new(config, 0, chain)?))
+    };
+    let parts = Parts::new(config, chosen, runtime)?;
     tokio.block_on(spark_table::refuse(&parts.places.table))?;
     tokio.block_on(parts.claim_tables())?;
     let storage = config.storage.clone();
     let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
-    let (ended, account) = parts.run(config, source, options)?;
+    let (ended, account) = parts.run(config, source, options, tokio.handle())?;
     // Tasks that are still waiting for storage belong to dropped ranges.
     tokio.shutdown_timeout(Duration::from_secs(1));
     Ok(summary(config, ended, account, started, usage))
@@ -102,10 +116,26 @@ fn summary(config: &Config, ended: Ended, account: Account, started: Instant, be
     }
 }
 
+/// Where the transforms come from.
+enum Chosen {
+    /// From the pipeline file.
+    Fixed(Box<Ready>),
+    /// From the log of deployments, which is followed.
+    Deployed(Box<Watch>),
+}
+
+impl Chosen {
+    fn ready(&self) -> Result<&Ready> {
+        match self {
+            Self::Fixed(ready) => Ok(ready),
+            Self::Deployed(watch) => watch.deployment(),
+        }
+    }
+}
+
 /// The parts of a run that threads share.
 struct Parts {
-    chain: Arc<TransformChain>,
-    partitioner: HivePartitioner,
+    chosen: Chosen,
     places: Places,
     runtime: Arc<dyn Runtime>,
 }
@@ -116,10 +146,8 @@ struct WorkerThread {
 }
 
 impl Parts {
-    fn new(config: &Config, chain: Arc<TransformChain>, runtime: Arc<dyn Runtime>) -> Result<Self> {
-        let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
-        let options =
-            |schema| PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size);
+    fn new(config: &Config, chosen: Chosen, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let ready = chosen.ready()?;
         let places = Places {
             pipeline: config.name.clone(),
             checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,
@@ -129,12 +157,16 @@ impl Parts {
             retention: Retention::default(),
             runtime: Arc::clone(&runtime),
             memory: Memory::new(config.limits.memory_budget),
-            deployment: deployment(&chain),
-            options: options(Arc::clone(partitioner.file_schema()))?,
-            dead_letter_options: options(dead_letter::schema())?,
+            deployment: ready.record.clone(),
+            options: ready.options.clone(),
+            dead_letter_options: PartFileOptions::new(
+                dead_letter::schema(),
+                config.table.compression,
+                config.checkpoint.target_file_size,
+            )?,
             max_open_hive_partitions: config.table.max_open_hive_partitions,
         };
-        Ok(Self { chain, partitioner, places, runtime })
+        Ok(Self { chosen, places, runtime })
     }
 
     /// Makes table and dead letters ours, or refuses to write where another pipeline does.
@@ -147,7 +179,13 @@ impl Parts {
         Ok(())
     }
 
-    fn run(self, config: &Config, source: Box<dyn source::Source>, options: &RunOptions) -> Result<(Ended, Account)> {
+    fn run(
+        self,
+        config: &Config,
+        source: Box<dyn source::Source>,
+        options: &RunOptions,
+        tokio: &tokio::runtime::Handle,
+    ) -> Result<(Ended, Account)> {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
@@ -161,25 +199,48 @@ impl Parts {
         };
         for number in 0..config.limits.workers {
             let over = Arc::clone(&over);
-            threads.push(self.spawn_worker(config, limits.clone(), number, notices.clone(), over, options)?);
+            threads.push(self.spawn_worker(limits.clone(), number, notices.clone(), over, options)?);
         }
         drop(notices);
         let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
         let wakes: Vec<Wake> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
+        let board = self.board(options);
+        let herald = herald::spawn(config, tokio.clone(), Arc::clone(&over), Arc::clone(&board))?;
+        let (change, changes) = channel();
+        let workers = handles.len();
+        let watch = match self.chosen {
+            Chosen::Fixed(_) => None,
+            Chosen::Deployed(watch) => Some(watch.spawn(
+                config.clone(),
+                workers,
+                tokio.clone(),
+                Arc::clone(&over),
+                change,
+                Arc::clone(&board),
+            )?),
+        };
         let mut membership =
-            Membership::new(source, self.places, self.runtime, handles, heard, options.until_caught_up);
-        let result = drive(&mut membership, &joins, options, config.limits.shutdown);
+            Membership::new(source, self.places, self.runtime, handles, heard, changes, options.until_caught_up);
+        let result = drive(&mut membership, &joins, options, config.limits.shutdown, &board);
         over.store(true, Ordering::Release);
         wakes.iter().for_each(|wake| wake());
-        for join in joins {
-            join.join().map_err(|_| Error::fatal("a worker thread panicked; this is a bug in wasmill"))?;
+        for join in joins.into_iter().chain(watch).chain([herald]) {
+            join.join().map_err(|_| Error::fatal("a thread panicked; this is a bug in wasmill"))?;
         }
         Ok((result?, std::mem::take(&mut membership.account)))
     }
 
+    fn board(&self, options: &RunOptions) -> Arc<Board> {
+        let (host, now_ms) = (Id(self.runtime.random()), self.runtime.now_ms());
+        let board = Board::new(host, &options.operator, now_ms, Arc::clone(&options.progress));
+        if let Chosen::Fixed(ready) = &self.chosen {
+            board.deployments(0, None, false, [(0, Arc::clone(&ready.chain))].into());
+        }
+        Arc::new(board)
+    }
+
     fn spawn_worker(
         &self,
-        config: &Config,
         limits: WorkerLimits,
         number: usize,
         notices: std::sync::mpsc::Sender<worker::Notice>,
@@ -187,15 +248,14 @@ impl Parts {
         options: &RunOptions,
     ) -> Result<WorkerThread> {
         let (commands, obeyed) = channel();
-        let decoder = JsonDecoder::new(&config.schema);
-        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), 0)?;
+        let deployment = self.chosen.ready()?.for_worker()?;
         let (runtime, memory) = (Arc::clone(&self.runtime), Arc::clone(&self.places.memory));
         let progress = Arc::clone(&options.progress);
         // A thread can be woken only once it exists, so it is told afterwards how.
         let (wake_sender, wake_receiver) = channel::<Wake>();
         let body = move || {
             let Ok(wake) = wake_receiver.recv() else { return };
-            let mut worker = Worker::new(runtime, limits, stages, memory, progress, (obeyed, notices), wake);
+            let mut worker = Worker::new(runtime, limits, deployment, memory, progress, (obeyed, notices), wake);
             while !over.load(Ordering::Acquire) {
                 if !worker.step() {
                     std::thread::park_timeout(NAP);
@@ -217,12 +277,18 @@ fn drive(
     workers: &[JoinHandle<()>],
     options: &RunOptions,
     shutdown: Duration,
+    board: &Board,
 ) -> Result<Ended> {
     let mut give_up_at = None;
+    let mut told: Option<Instant> = None;
     loop {
         match membership.step(NAP)? {
             Step::Ended(ended) => return Ok(ended),
             Step::Busy | Step::Idle => {}
+        }
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            board.topic_partitions(membership.statuses());
+            told = Some(Instant::now());
         }
         let progress = &options.progress;
         progress.topic_partitions.store(membership.topic_partitions() as u64, Ordering::Relaxed);
@@ -241,15 +307,4 @@ fn drive(
             }
         }
     }
-}
-
-/// The chain that the pipeline file fixes is deployment 0.
-fn deployment(chain: &TransformChain) -> DeploymentRecord {
-    let record = |transform: &crate::transform::LinkedTransform| TransformRecord {
-        name: transform.name.clone(),
-        version: transform.version.clone(),
-        sha256: transform.module.sha256.clone(),
-        settings_digest: transform.settings_digest.clone(),
-    };
-    DeploymentRecord { number: 0, transforms: chain.transforms().iter().map(record).collect() }
 }

@@ -3,7 +3,7 @@
 //! [`Worker::step`] does a little of everything that can be done now and says whether there was anything. Who calls it,
 //! how often, and where it waits in between is not known here: a thread in production, the simulation in its tests.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use super::lane::{Committed, Completion, Lane, LaneEnd, LaneStart};
 use super::stages::Stages;
-use crate::error::Result;
+use crate::checkpoint::DeploymentRecord;
+use crate::error::{Error, Result};
 use crate::report::Progress;
 use crate::runtime::Runtime;
+use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::RangeContext;
 use crate::sink::stage::Memory;
 use crate::source::{Read, SourceBatch, TopicPartition, Wake};
@@ -41,6 +43,47 @@ pub enum Command {
     Finish(TopicPartition),
     /// Drop what is open, and end.
     Drop(TopicPartition),
+    /// Ranges may be made by these from now on.
+    Prepare(Box<WorkerDeployment>),
+    /// Which deployment makes the ranges that begin from now on. All were prepared before.
+    Target(Arc<Targets>),
+}
+
+/// Which deployment makes the ranges of which topic partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// The number of the one that runs everywhere but on a canary's topic partitions.
+    pub deployment: u64,
+    /// The number of the one on trial, and where.
+    pub canary: Option<(u64, BTreeSet<TopicPartition>)>,
+}
+
+impl Targets {
+    /// One deployment everywhere.
+    pub fn everywhere(deployment: u64) -> Self {
+        Self { deployment, canary: None }
+    }
+
+    fn of(&self, topic_partition: &TopicPartition) -> u64 {
+        match &self.canary {
+            Some((number, topic_partitions)) if topic_partitions.contains(topic_partition) => *number,
+            _ => self.deployment,
+        }
+    }
+
+    fn name(&self, number: u64) -> bool {
+        self.deployment == number || self.canary.as_ref().is_some_and(|(canary, _)| *canary == number)
+    }
+}
+
+/// A deployment, as one worker runs it.
+pub struct WorkerDeployment {
+    /// What records say of it.
+    pub record: DeploymentRecord,
+    /// How its files are encoded.
+    pub options: PartFileOptions,
+    /// Instances of this worker's own.
+    pub stages: Stages,
 }
 
 /// What a worker reports.
@@ -56,7 +99,9 @@ pub enum Notice {
 pub struct Worker {
     runtime: Arc<dyn Runtime>,
     limits: WorkerLimits,
-    stages: Stages,
+    /// What ranges that begin now, or are still open, are made by.
+    deployments: Vec<WorkerDeployment>,
+    targets: Arc<Targets>,
     memory: Arc<Memory>,
     progress: Arc<Progress>,
     commands: Receiver<Command>,
@@ -74,7 +119,7 @@ impl Worker {
     pub fn new(
         runtime: Arc<dyn Runtime>,
         limits: WorkerLimits,
-        stages: Stages,
+        deployment: WorkerDeployment,
         memory: Arc<Memory>,
         progress: Arc<Progress>,
         (commands, notices): (Receiver<Command>, Sender<Notice>),
@@ -84,7 +129,8 @@ impl Worker {
         Self {
             runtime,
             limits,
-            stages,
+            targets: Arc::new(Targets::everywhere(deployment.record.number)),
+            deployments: vec![deployment],
             memory,
             progress,
             commands,
@@ -147,7 +193,34 @@ impl Worker {
                 self.count_open_files();
                 self.notify(Notice::Ended(topic_partition, LaneEnd::Dropped));
             }
+            Command::Prepare(deployment) => {
+                self.deployments.retain(|known| known.record.number != deployment.record.number);
+                self.deployments.push(*deployment);
+            }
+            Command::Target(targets) => self.targets = targets,
         }
+    }
+
+    /// Brings a lane to the deployment that is meant for it, and lets go of those that nobody has any more.
+    fn swap(&mut self, lane: &mut Lane) {
+        let (now, target) = (lane.context.deployment.number, self.targets.of(&lane.topic_partition));
+        if now == target {
+            return;
+        }
+        let Some(deployment) = self.deployments.iter().find(|known| known.record.number == target) else { return };
+        lane.swap(&deployment.record, &deployment.options);
+        // This lane is not in the list while it is stepped.
+        let is_used = |number| self.lanes.iter().chain([&*lane]).any(|lane| lane.context.deployment.number == number);
+        let targets = &self.targets;
+        self.deployments.retain(|known| targets.name(known.record.number) || is_used(known.record.number));
+    }
+
+    /// The stages that make the rows of a lane's ranges.
+    fn stages(&mut self, lane: &Lane) -> Result<&mut Stages> {
+        let number = lane.context.deployment.number;
+        let found = self.deployments.iter_mut().find(|known| known.record.number == number);
+        let missing = || Error::fatal(format!("deployment {number} is not prepared; this is a bug in wasmill"));
+        found.map(|known| &mut known.stages).ok_or_else(missing)
     }
 
     fn lane(&mut self, topic_partition: &TopicPartition) -> Option<&mut Lane> {
@@ -192,6 +265,7 @@ impl Worker {
     /// Reads and processes at most one batch of a lane, and starts its checkpoint when it is time.
     fn advance(&mut self, lane: &mut Lane) -> Result<bool> {
         let mut busy = false;
+        self.swap(lane);
         if lane.wants_messages() && !self.memory.is_storage_behind() {
             busy = match lane.reader.read(self.limits.batch_rows)? {
                 Read::Batch(batch) => {
@@ -237,13 +311,23 @@ impl Worker {
         }
         let messages = batch.messages.len() as u64;
         let next = if protocol.next_from_source { batch.next } else { lane.next + messages as i64 };
+        let now = self.runtime.elapsed();
+        if std::mem::take(&mut lane.swapped) {
+            let deployment = lane.context.deployment.number;
+            let pause_ms = lane.last_batch.map(|last| now.saturating_sub(last).as_millis() as u64);
+            tracing::info!(topic_partition = %lane.topic_partition, offset = lane.next, deployment, pause_ms, "swapped");
+        }
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
-        let range = lane.open(self.runtime.elapsed());
-        let before = range.rows;
-        self.stages.process(&batch, range, self.runtime.now_ms())?;
+        let now_ms = self.runtime.now_ms();
+        // Opened before the stages are borrowed.
+        let before = lane.open(now).rows;
+        let stages = self.stages(lane)?;
+        let range = lane.open(now);
+        stages.process(&batch, range, now_ms)?;
         range.rows.messages += messages;
         let after = range.rows;
         self.open_files += range.open_files() - open_before;
+        lane.last_batch = Some(self.runtime.elapsed());
         lane.reached(next);
         let progress = &self.progress;
         progress.read.fetch_add(messages, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::storage::{Location, StorageError, StorageErrorKind, StorageResult};
+use crate::storage::{Location, StorageError, StorageErrorKind, create_once};
 
 /// Name of the note below the table's location.
 const NOTE: &str = "_owner.json";
@@ -30,14 +30,12 @@ pub async fn claim(table: &Location, owner: &Owner, attempt: u128) -> Result<()>
     if look(table, owner).await? {
         return Ok(());
     }
-    match write(table, owner, attempt).await {
-        Ok(()) => Ok(()),
-        // Another process was faster, or it was our own claim and its answer was lost: the note tells.
-        Err(error) => match look(table, owner).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(unanswered(table, error)),
-            Err(error) => Err(error),
-        },
+    let mut bytes = serde_json::to_vec_pretty(owner).unwrap_or_default();
+    bytes.push(b'\n');
+    let written = create_once(table.storage.as_ref(), &table.join(NOTE), Bytes::from(bytes), attempt).await;
+    match written.map_err(|error| unanswered(table, error))? {
+        None => Ok(()),
+        Some(others) => judge(table, owner, &others),
     }
 }
 
@@ -51,14 +49,19 @@ pub async fn look(table: &Location, owner: &Owner) -> Result<bool> {
         Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(unanswered(table, error)),
     };
+    judge(table, owner, &bytes).map(|()| true)
+}
+
+/// The note that stands there must be ours.
+fn judge(table: &Location, owner: &Owner, bytes: &[u8]) -> Result<()> {
     let path = table.join(NOTE);
-    let found: Owner = serde_json::from_slice(&bytes).map_err(|error| {
+    let found: Owner = serde_json::from_slice(bytes).map_err(|error| {
         Error::config(format!("cannot read {path}, which says whose the table is"))
             .because(error)
             .hint("if only this pipeline ever wrote the table, remove the file: it is written anew")
     })?;
     if found == *owner {
-        return Ok(true);
+        return Ok(());
     }
     let what = format!(
         "{} belongs to pipeline `{}` with checkpoints in {}, not to `{}` with checkpoints in {}",
@@ -69,22 +72,6 @@ pub async fn look(table: &Location, owner: &Owner) -> Result<bool> {
          [checkpoint] location back. If the old pipeline has ended for good and this one goes on behind it, remove {path}"
     );
     Err(Error::config(what).hint(hint))
-}
-
-async fn write(table: &Location, owner: &Owner, attempt: u128) -> StorageResult<()> {
-    let temporary = table.join(&format!("_owner-{attempt:032x}.tmp"));
-    let mut bytes = serde_json::to_vec_pretty(owner).unwrap_or_default();
-    bytes.push(b'\n');
-    let mut writer = table.storage.create(&temporary).await?;
-    writer.write(Bytes::from(bytes)).await?;
-    writer.sync().await?;
-    writer.close().await?;
-    let renamed = table.storage.rename(&temporary, &table.join(NOTE)).await;
-    if renamed.is_err() {
-        // Best effort: a temporary note means nothing to anybody.
-        let _ = table.storage.delete(&temporary).await;
-    }
-    renamed
 }
 
 fn unanswered(table: &Location, error: StorageError) -> Error {

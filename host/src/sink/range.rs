@@ -27,7 +27,8 @@ const DEAD_LETTERS_AT_ONCE: usize = 256;
 /// files at once.
 const CLOSED_AT_ONCE: usize = 64;
 
-/// What all ranges of one take-over share.
+/// What all ranges of one take-over and one deployment share.
+#[derive(Clone)]
 pub struct RangeContext {
     /// Whose range it is.
     pub topic_partition: TopicPartition,

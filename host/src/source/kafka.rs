@@ -21,6 +21,7 @@ mod group;
 mod known;
 mod positions;
 mod reader;
+mod sample;
 mod settings;
 mod topic_ids;
 
@@ -37,6 +38,7 @@ use tokio::runtime::Handle;
 use self::group::{Change, Group};
 pub(super) use self::known::known_offsets;
 use self::reader::KafkaReader;
+pub(super) use self::sample::sample;
 use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;
@@ -88,7 +90,7 @@ impl KafkaSource {
     /// # Errors
     /// An option that the client refuses, brokers that do not answer, topics that do not exist.
     pub fn new(config: &KafkaConfig, tokio: Handle, open_location: OpenLocation) -> Result<Self> {
-        let topic_partitions = count_topic_partitions(config)?;
+        let topic_partitions = all_topic_partitions(config)?.len();
         let cooperative = settings::is_cooperative(config);
         let client = settings::group_client(config, topic_partitions);
         let client: Client = client.create_with_context(Group::new(cooperative)).map_err(refused)?;
@@ -382,10 +384,10 @@ impl Drop for KafkaSource {
     }
 }
 
-/// How many topic partitions the topics have together; an error where a topic does not exist.
-pub(super) fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
+/// The topic partitions of all topics; an error where a topic does not exist.
+pub(super) fn all_topic_partitions(config: &KafkaConfig) -> Result<Vec<TopicPartition>> {
     let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
-    let mut count = 0;
+    let mut all = Vec::new();
     for topic in &config.topics {
         let metadata = client.fetch_metadata(Some(topic), FIRST_ANSWER).map_err(|error| {
             // The client says what went wrong in its queue only, among log lines, which it does not count as answers.
@@ -400,10 +402,11 @@ pub(super) fn count_topic_partitions(config: &KafkaConfig) -> Result<usize> {
                 return Err(failure::of_code(code, format!("cannot read topic {topic} of {}", config.brokers))
                     .because(KafkaError::MetadataFetch(code)));
             }
-            count += found.partitions().len();
+            all.extend(found.partitions().iter().map(|partition| TopicPartition::new(found.name(), partition.id())));
         }
     }
-    Ok(count)
+    all.sort();
+    Ok(all)
 }
 
 /// The client refused its settings.

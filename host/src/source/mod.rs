@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{SourceConfig, StartPosition};
 use crate::error::{Error, Result};
@@ -58,7 +59,7 @@ pub fn probe(
 ) -> Result<usize> {
     match config {
         SourceConfig::Kafka(config) => {
-            let count = kafka::count_topic_partitions(config)?;
+            let count = kafka::all_topic_partitions(config)?.len();
             if let StartPosition::SparkCheckpoint(location) = &config.start {
                 tokio.block_on(spark_checkpoint::read(&open_location(location)?))?;
             }
@@ -74,8 +75,23 @@ pub fn probe(
     }
 }
 
+/// All topic partitions of a source, without reading it or joining the group. Blocking.
+///
+/// # Errors
+/// As [`open`].
+pub fn topic_partitions(config: &SourceConfig, tokio: &tokio::runtime::Handle) -> Result<Vec<TopicPartition>> {
+    if let SourceConfig::Kafka(config) = config {
+        return kafka::all_topic_partitions(config);
+    }
+    let mut source = open(config, tokio, |url| Err(Error::fatal(format!("{url} is not needed to count"))))?;
+    match source.poll(Duration::ZERO)? {
+        Some(SourceEvent::Assigned(topic_partitions)) => Ok(topic_partitions),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// What a source knows of a topic partition at this moment.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KnownOffsets {
     /// The first offset that is still there.
     pub earliest: i64,
@@ -102,6 +118,38 @@ pub fn known_offsets(
     }
 }
 
+/// About `count` messages, without joining the group or committing anything: of Kafka the latest, of other sources the
+/// first. Blocking.
+///
+/// # Errors
+/// As [`open`]; and standard input, which would be used up by it.
+pub fn sample(config: &SourceConfig, tokio: &tokio::runtime::Handle, count: usize) -> Result<Vec<SourceBatch>> {
+    let mut source: Box<dyn Source> = match config {
+        SourceConfig::Kafka(config) => return kafka::sample(config, count),
+        SourceConfig::File(config) if config.path == "-" => {
+            return Err(Error::config("standard input cannot be read for a sample").hint("give --sample 0"));
+        }
+        _ => open(config, tokio, |url| Err(Error::fatal(format!("{url} is not needed for a sample"))))?,
+    };
+    let Some(SourceEvent::Assigned(topic_partitions)) = source.poll(Duration::ZERO)? else { return Ok(Vec::new()) };
+    let first = source.first_positions(&topic_partitions)?;
+    let from: Vec<_> = topic_partitions.into_iter().zip(first).collect();
+    let wakes: Vec<Wake> = from.iter().map(|_| Arc::new(|| {}) as Wake).collect();
+    let share = (count / from.len().max(1)).max(1);
+    let mut found = Vec::new();
+    for mut reader in source.begin(&from, &wakes)? {
+        let mut left = share;
+        // These sources never wait for anybody.
+        while left > 0
+            && let Read::Batch(batch) = reader.read(left)?
+        {
+            left = left.saturating_sub(batch.messages.len());
+            found.push(batch);
+        }
+    }
+    Ok(found)
+}
+
 /// A Kafka partition of a topic, or what stands for it in another source. Never a hive partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
@@ -115,6 +163,22 @@ impl TopicPartition {
     /// Topic partition `partition` of `topic`.
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
         Self { topic: topic.into(), partition }
+    }
+}
+
+/// As text: `TOPIC/NUMBER`.
+impl Serialize for TopicPartition {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicPartition {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts = text.rsplit_once('/').and_then(|(topic, number)| Some((topic, number.parse().ok()?)));
+        let (topic, partition) = parts.ok_or_else(|| serde::de::Error::custom("expected TOPIC/NUMBER"))?;
+        Ok(Self::new(topic, partition))
     }
 }
 
@@ -330,6 +394,11 @@ impl OwnedMessages {
         write(&mut self.bytes);
         let payload = Some((start, self.bytes.len()));
         self.entries.push(Entry { offset, timestamp_ms, key: None, payload });
+    }
+
+    /// The offset after the last message; `None` when there is none.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.entries.last().map(|entry| entry.offset + 1)
     }
 
     /// Sets the headers of the last message.

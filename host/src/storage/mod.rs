@@ -5,6 +5,7 @@
 //! [`StorageErrorKind::Unknown`]: it may have been applied, or may be applied later. No implementation tries a mutation
 //! again by itself unless it cannot avoid it (HDFS's client can), so callers look before they decide.
 
+mod create_once;
 pub mod hdfs;
 pub mod local;
 mod open;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::create_once::create_once;
 pub use self::open::{StorageOptions, open};
 
 /// What went wrong, by what the caller can do.

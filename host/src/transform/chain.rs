@@ -6,21 +6,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
 
+use bytes::Bytes;
+
+use super::check::{Outcome, RejectedRow, Why};
 use super::columns::selection::Keep;
 use super::descriptor::{self, Descriptor, Metadata, Plan, ReadFrom};
 use super::engine::{TransformEngine, hex};
 use super::frame::Frame;
 use super::guest_log::{GuestLog, bounded};
 use super::guest_metrics::{GuestMetrics, MetricSnapshot};
-use super::instance::{Blueprint, FailureKind};
+use super::instance::{Blueprint, Failure, FailureKind};
 use super::module::ModuleInfo;
-use super::recover::{Outcome, RejectedRow, Runner, Why};
+use super::recover::Runner;
+use super::stats::{self, Stats, TransformCounts};
 use crate::config::{FailurePolicy, TransformConfig};
 use crate::decode::Decoded;
 use crate::error::{Error, Result};
@@ -28,6 +33,8 @@ use crate::source::{Message, SourceBatch};
 
 /// The longest text of a rejected row.
 const MAX_DETAIL_BYTES: usize = 4096;
+/// Between two log lines about rows that went on unchanged.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// Linked transforms, in order.
 pub struct TransformChain {
@@ -51,6 +58,7 @@ pub struct LinkedTransform {
     plan: Arc<Plan>,
     blueprint: Blueprint,
     metrics: Arc<GuestMetrics>,
+    stats: Arc<Stats>,
 }
 
 /// What became of the rows of a batch.
@@ -93,17 +101,28 @@ pub struct TransformFailure {
     pub failed_calls: u32,
     /// Rows that were rejected for it.
     pub rows: usize,
+    /// Rows that went on unchanged.
+    pub skipped: usize,
 }
 
 impl TransformChain {
     /// Loads, describes, starts and checks every transform against the columns that reach it. No transforms: rows go
     /// through as they are. Errors are of kind `Config` and name the transform and, where there is one, the column.
     pub fn link(engine: &TransformEngine, transforms: &[TransformConfig], input: SchemaRef) -> Result<Self> {
+        let load = |config: &TransformConfig| Ok((config.clone(), read(&config.module, &config.name)?.into()));
+        Self::link_modules(engine, &transforms.iter().map(load).collect::<Result<Vec<_>>>()?, input)
+    }
+
+    /// The same with the modules' bytes given.
+    pub fn link_modules(
+        engine: &TransformEngine,
+        transforms: &[(TransformConfig, Bytes)],
+        input: SchemaRef,
+    ) -> Result<Self> {
         let mut output = input;
         let mut linked = Vec::with_capacity(transforms.len());
-        for config in transforms {
-            let bytes = read(&config.module, &config.name)?;
-            let transform = LinkedTransform::link(engine, config, &bytes, &output)?;
+        for (config, module) in transforms {
+            let transform = LinkedTransform::link(engine, config, module, &output)?;
             output = transform.output_schema();
             linked.push(transform);
         }
@@ -128,12 +147,25 @@ impl TransformChain {
     /// An instance for one worker thread, which needs a stack of at least 2 MiB.
     pub fn instantiate(&self) -> Result<ChainInstance> {
         let stage = |transform: &LinkedTransform| -> Result<Stage> {
-            let runner =
-                Runner::new(transform.name.as_str().into(), transform.blueprint.clone(), transform.plan.clone())?;
-            Ok(Stage { name: transform.name.clone(), policy: transform.policy, plan: transform.plan.clone(), runner })
+            let name = transform.name.as_str().into();
+            let skips = transform.policy == FailurePolicy::Skip;
+            let runner = Runner::new(name, transform.blueprint.clone(), transform.plan.clone(), skips)?;
+            let (name, plan, stats) = (transform.name.clone(), transform.plan.clone(), transform.stats.clone());
+            Ok(Stage { name, policy: transform.policy, plan, runner, stats, warned: None, unwarned: 0 })
         };
-        let stages = self.transforms.iter().map(stage).collect::<Result<_>>()?;
-        Ok(ChainInstance { stages, output: self.output.clone() })
+        let stages: Vec<Stage> = self.transforms.iter().map(stage).collect::<Result<_>>()?;
+        // Of the metadata, only these two can be long.
+        let read_later = |metadata: &Metadata| {
+            let read = |stage: &Stage| stage.plan.reads.contains(&ReadFrom::Metadata(*metadata));
+            stages.iter().skip(1).any(read)
+        };
+        let beside = [Metadata::Topic, Metadata::Key].into_iter().filter(read_later).collect();
+        Ok(ChainInstance { stages, output: self.output.clone(), beside })
+    }
+
+    /// What each transform has done, summed over all instances of this chain.
+    pub fn counts(&self) -> Vec<TransformCounts> {
+        self.transforms.iter().map(|transform| transform.stats.counts(&transform.name, &transform.version)).collect()
     }
 
     /// The guests' own metrics, summed over all instances of this chain.
@@ -163,12 +195,12 @@ impl LinkedTransform {
             }
             named
         })?;
-        let metrics = Arc::new(GuestMetrics::default());
+        let metrics = Arc::new(GuestMetrics::new(config.limits.metrics));
         let blueprint = Blueprint {
             module: module.clone(),
             settings: config.settings.clone(),
             limits: config.limits.clone(),
-            log: GuestLog::new(config.name.as_str().into()),
+            log: GuestLog::new(config.name.as_str().into(), &config.limits),
             metrics: metrics.clone(),
         };
         let fields = descriptor::input_fields(input);
@@ -181,8 +213,24 @@ impl LinkedTransform {
             .map_err(|failure| refused(&format!("does not fit its input or settings: {}", failure.detail)))?;
         let plan = descriptor::plan(described, input)
             .map_err(|problems| refused(&format!("does not fit: it {}", problems.join("; it "))))?;
+        if config.on_failure == FailurePolicy::Skip {
+            let against = plan.against_skipping(input);
+            if !against.is_empty() {
+                let text = format!("cannot have `on_failure = \"skip\"`: it {}", against.join("; it "));
+                return Err(refused(&text)
+                    .hint("set `on_failure` to \"dead-letter\" or \"stop\", or let the transform write columns that may be null"));
+            }
+        }
         let reads: Vec<_> = plan.read_fields.iter().map(|field| field.as_param()).collect();
-        blueprint.start(&reads).map_err(|failure| refused(&format!("could not start: {}", failure.detail)))?;
+        let started =
+            blueprint.start(&reads).map_err(|failure| refused(&format!("could not start: {}", failure.detail)))?;
+        let (bytes, mark) = (started.memory_bytes(), config.limits.high_water(started.memory_bytes()));
+        if bytes > mark {
+            return Err(refused(&format!(
+                "has {bytes} bytes of memory after its start, and its high-water mark is {mark}"
+            ))
+            .hint("raise `limits.high_water`: above it an instance is replaced after each batch"));
+        }
         Ok(Self {
             name: config.name.clone(),
             version: module.info.version.clone(),
@@ -193,6 +241,7 @@ impl LinkedTransform {
             plan: Arc::new(plan),
             blueprint,
             metrics,
+            stats: Arc::default(),
         })
     }
 }
@@ -201,6 +250,8 @@ impl LinkedTransform {
 pub struct ChainInstance {
     stages: Vec<Stage>,
     output: SchemaRef,
+    /// Metadata that a transform behind the first reads.
+    beside: Vec<Metadata>,
 }
 
 struct Stage {
@@ -208,6 +259,24 @@ struct Stage {
     policy: FailurePolicy,
     plan: Arc<Plan>,
     runner: Runner,
+    stats: Arc<Stats>,
+    /// When rows that went on unchanged were logged last, and how many did since.
+    warned: Option<Instant>,
+    unwarned: usize,
+}
+
+impl Stage {
+    /// Logs that rows went on unchanged, but not more than now and then: nothing else shows it.
+    fn warn_of_skipped(&mut self, rows: usize, failure: &Failure) {
+        self.unwarned += rows;
+        if self.warned.is_some_and(|warned| warned.elapsed() < BETWEEN_WARNINGS) {
+            return;
+        }
+        self.warned = Some(Instant::now());
+        let rows = std::mem::take(&mut self.unwarned);
+        let (transform, reason, detail) = (&self.name, failure.kind.reason(), &failure.detail);
+        tracing::warn!(%transform, rows, reason, %detail, "a transform failed, and rows went on unchanged");
+    }
 }
 
 impl ChainInstance {
@@ -224,14 +293,27 @@ impl ChainInstance {
             rejected: Vec::new(),
             failures: Vec::new(),
         };
+        for metadata in &self.beside {
+            let array = batch.metadata(*metadata);
+            batch.frame.count_beside(array);
+        }
         for (index, stage) in self.stages.iter_mut().enumerate() {
             if batch.frame.rows() > 0 {
+                let (started, events) = (Instant::now(), batch.frame.rows() as u64);
                 let columns = batch.columns(&stage.plan)?;
                 let outcome = stage.runner.process(&columns, &mut batch.frame)?;
+                let is_failure = |reject: &&RejectedRow| matches!(reject.why, Why::Failure(_));
+                let failed_rejects = outcome.rejects.iter().filter(is_failure).count() as u64;
+                let rejected = outcome.rejects.len() as u64 - failed_rejects;
+                let skipped = outcome.skipped.iter().map(|skipped| skipped.rows.len() as u64).sum::<u64>();
+                let failed = failed_rejects + skipped;
+                let failed_calls = u64::from(outcome.failed_calls);
                 batch.note(index, stage, &outcome)?;
                 batch.apply(index, &stage.plan, outcome)?;
+                let (kept, took) = (batch.frame.rows() as u64, started.elapsed());
+                stage.stats.add(&stats::Batch { events, kept, rejected, failed, failed_calls, took });
             } else {
-                batch.apply(index, &stage.plan, nothing(&stage.plan))?;
+                batch.apply(index, &stage.plan, Outcome::of_no_rows(&stage.plan))?;
             }
         }
         batch.finish(self.output.clone())
@@ -255,17 +337,22 @@ impl Batch<'_> {
         let read = |from: &ReadFrom| match from {
             ReadFrom::Column(index) => self.frame.column(*index),
             ReadFrom::Metadata(metadata) => {
-                let (decoded, source) = (self.decoded, self.source);
-                let column = &mut self.metadata[*metadata as usize];
-                let array = column.get_or_insert_with(|| metadata_column(*metadata, decoded, source)).clone();
+                let array = self.metadata(*metadata);
                 self.frame.bring(array, 0)
             }
         };
         plan.reads.iter().map(read).collect()
     }
 
+    /// Metadata of all decoded rows.
+    fn metadata(&mut self, metadata: Metadata) -> ArrayRef {
+        let (decoded, source) = (self.decoded, self.source);
+        let column = &mut self.metadata[metadata as usize];
+        column.get_or_insert_with(|| metadata_column(metadata, decoded, source)).clone()
+    }
+
     /// Remembers a failure, or fails when the policy says so.
-    fn note(&mut self, transform: usize, stage: &Stage, outcome: &Outcome) -> Result<()> {
+    fn note(&mut self, transform: usize, stage: &mut Stage, outcome: &Outcome) -> Result<()> {
         if outcome.failed_calls == 0 {
             return Ok(());
         }
@@ -287,9 +374,17 @@ impl Batch<'_> {
             ))
             .hint("correct the transform, or set `on_failure = \"dead-letter\"` to set such rows aside"));
         }
-        let (kind, detail) = first.map(|(_, failure)| (failure.kind, failure.detail.clone())).unzip();
-        let detail = detail.unwrap_or_default();
-        self.failures.push(TransformFailure { transform, kind, detail, failed_calls: outcome.failed_calls, rows });
+        let skipped = outcome.skipped.iter().map(|skipped| skipped.rows.len()).sum();
+        let failure = match outcome.skipped.first() {
+            Some(first) => {
+                stage.warn_of_skipped(skipped, &first.failure);
+                Some(first.failure.clone())
+            }
+            None => first.map(|(_, failure)| failure),
+        };
+        let (kind, detail) = failure.map(|failure| (failure.kind, failure.detail.clone())).unzip();
+        let (detail, failed_calls) = (detail.unwrap_or_default(), outcome.failed_calls);
+        self.failures.push(TransformFailure { transform, kind, detail, failed_calls, rows, skipped });
         Ok(())
     }
 
@@ -392,12 +487,6 @@ impl Batch<'_> {
         let rows = self.frame.finish(schema)?;
         Ok(ChainOutput { rows, messages, rejected: self.rejected, filtered: filtered as u64, failures: self.failures })
     }
-}
-
-/// What a transform does with no rows: it is not called.
-fn nothing(plan: &Plan) -> Outcome {
-    let empty = |(field, _): &(arrow::datatypes::FieldRef, _)| arrow::array::new_empty_array(field.data_type());
-    Outcome { keep: Keep::All, columns: plan.writes.iter().map(empty).collect(), rejects: vec![], failed_calls: 0 }
 }
 
 /// One value of Kafka's metadata per decoded row.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::bindings::types;
 use super::columns::{format_of, type_of};
-use super::guest_log::{bounded, harmless};
+use super::guest_log::{bounded, harmless, misleads};
 
 /// More columns than this in one list are a mistake, or an attack on whoever prints them.
 const MAX_COLUMNS: usize = 2000;
@@ -117,6 +117,28 @@ pub(crate) struct Plan {
     pub(crate) output: SchemaRef,
 }
 
+impl Plan {
+    /// Why a row cannot go on as if the transform were not there, each as what the transform does: it would be no row of
+    /// the columns behind the transform.
+    pub(crate) fn against_skipping(&self, input: &Schema) -> Vec<String> {
+        let against = |(field, replaced): &(FieldRef, Option<usize>)| {
+            let name = harmless(field.name());
+            match replaced.map(|index| input.field(index)) {
+                None if field.is_nullable() => None,
+                None => Some(format!("adds column `{name}`, which is never null")),
+                Some(old) if old.data_type() != field.data_type() => {
+                    Some(format!("makes {} of column `{name}`, which is {}", field.data_type(), old.data_type()))
+                }
+                Some(old) if old.is_nullable() && !field.is_nullable() => {
+                    Some(format!("says that column `{name}` is never null, which it may be before"))
+                }
+                Some(_) => None,
+            }
+        };
+        self.writes.iter().filter_map(against).collect()
+    }
+}
+
 /// A field as the contract writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GuestField {
@@ -145,6 +167,13 @@ pub(crate) fn input_fields(schema: &Schema) -> Vec<GuestField> {
 /// Checks `described` against the columns that reach the transform; gives all its problems.
 pub(crate) fn plan(described: types::Descriptor, input: &SchemaRef) -> Result<Plan, Vec<String>> {
     let mut problems = Vec::new();
+    // First, because what follows compares the lists with each other.
+    bounded_list("reads", &described.reads, &mut problems);
+    bounded_list("writes", &described.writes, &mut problems);
+    bounded_list("drops", &described.drops, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let (reads, read_fields) = reads(&described.reads, input, &mut problems);
     let writes = writes(&described.writes, input, &mut problems);
     let drops = drops(&described.drops, &described.writes, input, &mut problems);
@@ -166,9 +195,8 @@ pub(crate) fn plan(described: types::Descriptor, input: &SchemaRef) -> Result<Pl
 }
 
 fn reads(names: &[String], input: &Schema, problems: &mut Vec<String>) -> (Vec<ReadFrom>, Vec<GuestField>) {
-    bounded_list("reads", names, problems);
     let (mut from, mut fields) = (Vec::new(), Vec::new());
-    for name in distinct("reads", names.iter().take(MAX_COLUMNS), problems) {
+    for name in distinct("reads", names.iter(), problems) {
         let metadata = Metadata::ALL.into_iter().find(|metadata| metadata.name() == name);
         let found = match metadata {
             Some(metadata) => GuestField::new(&metadata.field()).map(|field| (ReadFrom::Metadata(metadata), field)),
@@ -192,12 +220,11 @@ fn reads(names: &[String], input: &Schema, problems: &mut Vec<String>) -> (Vec<R
 }
 
 fn writes(fields: &[types::FieldResult], input: &Schema, problems: &mut Vec<String>) -> Vec<(FieldRef, Option<usize>)> {
-    bounded_list("writes", fields, problems);
-    distinct("writes", fields.iter().take(MAX_COLUMNS).map(|field| &field.name), problems);
+    distinct("writes", fields.iter().map(|field| &field.name), problems);
     let mut writes = Vec::new();
-    for field in fields.iter().take(MAX_COLUMNS) {
+    for field in fields {
         let name = harmless(&field.name);
-        if field.name.is_empty() || field.name.len() > MAX_NAME_BYTES || field.name.chars().any(char::is_control) {
+        if field.name.is_empty() || field.name.len() > MAX_NAME_BYTES || field.name.chars().any(misleads) {
             problems
                 .push(format!("writes column `{name}`: a name has 1 to {MAX_NAME_BYTES} bytes, no control characters"));
         } else if field.name.starts_with('$') {
@@ -228,9 +255,8 @@ fn writes(fields: &[types::FieldResult], input: &Schema, problems: &mut Vec<Stri
 }
 
 fn drops(names: &[String], writes: &[types::FieldResult], input: &Schema, problems: &mut Vec<String>) -> Vec<usize> {
-    bounded_list("drops", names, problems);
     let mut drops = Vec::new();
-    for name in distinct("drops", names.iter().take(MAX_COLUMNS), problems) {
+    for name in distinct("drops", names.iter(), problems) {
         match input.column_with_name(name) {
             _ if writes.iter().any(|field| &field.name == name) => {
                 problems.push(format!("both writes and drops column `{}`", harmless(name)));

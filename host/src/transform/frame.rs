@@ -20,6 +20,8 @@ pub(crate) struct Frame {
     paths: Vec<Option<Path>>,
     /// Rows of each generation; the last entry is the newest.
     rows: Vec<usize>,
+    /// Columns of generation 0 that are no part of the batch, but may have to follow its rows.
+    beside: Vec<ArrayRef>,
 }
 
 #[derive(Clone)]
@@ -50,7 +52,14 @@ impl Frame {
             steps: Vec::new(),
             paths: vec![None],
             rows: vec![rows.num_rows()],
+            beside: Vec::new(),
         }
+    }
+
+    /// Counts a column of generation 0 in [`Frame::gathered_bytes`] that is no part of the batch: a later transform reads
+    /// it, and then it is as long as the rows are many.
+    pub(crate) fn count_beside(&mut self, array: ArrayRef) {
+        self.beside.push(array);
     }
 
     /// Rows of the newest generation.
@@ -122,6 +131,13 @@ impl Frame {
         for index in 0..self.columns.len() {
             bytes = bytes.saturating_add(bytes_of(&*self.column(index)?, rows));
         }
+        if !self.beside.is_empty() {
+            let origins =
+                self.origins(0).map(|origins| rows.iter().map(|row| origins[*row as usize]).collect::<Vec<_>>());
+            let rows = origins.as_deref().unwrap_or(rows);
+            let beside = self.beside.iter().map(|array| bytes_of(&**array, rows));
+            bytes = beside.fold(bytes, usize::saturating_add);
+        }
         Ok(bytes)
     }
 
@@ -176,22 +192,24 @@ impl Path {
 
 /// Bytes that the given rows of `array` take.
 fn bytes_of(array: &dyn Array, rows: &[u32]) -> usize {
-    let between = |offsets: &[i32]| {
-        let length = |row: &u32| (offsets[*row as usize + 1] - offsets[*row as usize]) as usize;
-        rows.iter().map(length).fold(0, usize::saturating_add)
-    };
-    match array.data_type() {
-        DataType::Utf8 => between(array.as_string::<i32>().value_offsets()),
-        DataType::Binary => between(array.as_binary::<i32>().value_offsets()),
+    let row = |row: &u32| bytes_before(array, *row as usize + 1) - bytes_before(array, *row as usize);
+    rows.iter().map(row).fold(0, usize::saturating_add)
+}
+
+/// Bytes of the values before `index`. Counted exactly, also inside lists: the rows that a guest repeats are not average
+/// ones.
+fn bytes_before(array: &dyn Array, index: usize) -> usize {
+    // The offsets themselves, and the widest type of a fixed width.
+    let fixed = index.saturating_mul(16);
+    fixed.saturating_add(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value_offsets()[index] as usize,
+        DataType::Binary => array.as_binary::<i32>().value_offsets()[index] as usize,
         DataType::List(_) => {
-            // Items are taken to be as large as all of them together are on average.
             let list = array.as_list::<i32>();
-            let item = list.values().get_array_memory_size().div_ceil(list.values().len().max(1));
-            between(list.value_offsets()).saturating_mul(item)
+            bytes_before(&**list.values(), list.value_offsets()[index] as usize)
         }
-        // The widest type of a fixed width.
-        _ => rows.len().saturating_mul(16),
-    }
+        _ => 0,
+    })
 }
 
 fn selection_failed(error: ArrowError) -> Error {

@@ -5,18 +5,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::Level;
+
+use crate::config::GuestLimits;
 
 /// A longer line is cut.
 const MAX_LINE_BYTES: usize = 1024;
 /// Lines kept for the details of a failure.
-const KEPT_LINES: usize = 5;
-/// Lines that all instances of one transform may write at once ...
-const BURST: u32 = 100;
-/// ... and how long it takes until one more is allowed.
-const REFILL: Duration = Duration::from_millis(100);
+const KEPT_LINES: usize = 10;
+/// What all instances of one transform may write at once: as much as in this many seconds.
+const BURST_SECONDS: u32 = 10;
 
 /// The allowance of one transform, shared by all its instances.
 #[derive(Debug, Clone)]
@@ -27,15 +27,28 @@ pub(crate) struct GuestLog {
 
 #[derive(Debug)]
 struct Allowance {
-    left: u32,
+    lines: Tokens,
+    bytes: Tokens,
     refilled: Instant,
     suppressed: u64,
 }
 
+/// A token bucket.
+#[derive(Debug)]
+struct Tokens {
+    per_second: f64,
+    left: f64,
+}
+
 impl GuestLog {
     /// The log of the transform called `transform` in the pipeline.
-    pub(crate) fn new(transform: Arc<str>) -> Self {
-        let allowance = Allowance { left: BURST, refilled: Instant::now(), suppressed: 0 };
+    pub(crate) fn new(transform: Arc<str>, limits: &GuestLimits) -> Self {
+        let allowance = Allowance {
+            lines: Tokens::full(f64::from(limits.log_lines)),
+            bytes: Tokens::full(limits.log_bytes as f64),
+            refilled: Instant::now(),
+            suppressed: 0,
+        };
         Self { transform, allowance: Arc::new(Mutex::new(allowance)) }
     }
 
@@ -43,7 +56,7 @@ impl GuestLog {
     pub(crate) fn write(&self, level: Level, line: &str) {
         let suppressed = {
             let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
-            match allowance.take(Instant::now()) {
+            match allowance.take(line.len(), Instant::now()) {
                 Some(suppressed) => suppressed,
                 None => return,
             }
@@ -63,23 +76,30 @@ impl GuestLog {
 }
 
 impl Allowance {
-    /// One line. `None`: not allowed; else how many were suppressed since the last allowed one.
-    fn take(&mut self, now: Instant) -> Option<u64> {
-        let refills = now.saturating_duration_since(self.refilled).as_millis() / REFILL.as_millis();
-        if refills > 0 {
-            self.left = self.left.saturating_add(u32::try_from(refills).unwrap_or(BURST)).min(BURST);
-            self.refilled = now;
+    /// One line of `bytes` bytes. `None`: not allowed; else how many were suppressed since the last allowed one.
+    fn take(&mut self, bytes: usize, now: Instant) -> Option<u64> {
+        let seconds = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.refilled = now;
+        self.lines.refill(seconds);
+        self.bytes.refill(seconds);
+        let bytes = bytes as f64;
+        if self.lines.left < 1.0 || self.bytes.left < bytes {
+            self.suppressed += 1;
+            return None;
         }
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                Some(std::mem::take(&mut self.suppressed))
-            }
-            None => {
-                self.suppressed += 1;
-                None
-            }
-        }
+        self.lines.left -= 1.0;
+        self.bytes.left -= bytes;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+impl Tokens {
+    fn full(per_second: f64) -> Self {
+        Self { per_second, left: per_second * f64::from(BURST_SECONDS) }
+    }
+
+    fn refill(&mut self, seconds: f64) {
+        self.left = (self.left + seconds * self.per_second).min(self.per_second * f64::from(BURST_SECONDS));
     }
 }
 
@@ -102,7 +122,7 @@ impl LastLines {
     }
 
     /// The lines, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 }
@@ -113,14 +133,25 @@ pub(crate) fn harmless(text: &str) -> String {
     bounded(text, MAX_LINE_BYTES)
 }
 
+/// Whether a character could move the cursor of whoever sees it, or make text look like another one: control
+/// characters, and those that break lines, change the direction of writing or cannot be seen.
+pub(crate) fn misleads(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
 /// `text` cut to about `limit` bytes, with control characters escaped.
 pub(crate) fn bounded(text: &str, limit: usize) -> String {
-    cut_and_escaped(text, limit, char::is_control)
+    cut_and_escaped(text, limit, misleads)
 }
 
 /// The same for texts of several lines: their ends stay.
 pub(crate) fn paragraph(text: &str, limit: usize) -> String {
-    cut_and_escaped(text, limit, |character| character.is_control() && character != '\n')
+    cut_and_escaped(text, limit, |character| misleads(character) && character != '\n')
 }
 
 fn cut_and_escaped(text: &str, limit: usize, escape: impl Fn(char) -> bool) -> String {
@@ -141,11 +172,14 @@ fn cut_and_escaped(text: &str, limit: usize, escape: impl Fn(char) -> bool) -> S
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn control_characters_and_length_are_bounded() {
         assert_eq!(harmless("a\nb\u{1b}[2Jc"), "a\\nb\\u{1b}[2Jc");
+        assert_eq!(harmless("a\u{202e}b\u{200b}c\u{2028}"), "a\\u{202e}b\\u{200b}c\\u{2028}");
         let long = harmless(&"ä".repeat(4000));
         assert!(long.ends_with('…') && long.len() <= MAX_LINE_BYTES + '…'.len_utf8(), "{}", long.len());
     }
@@ -153,11 +187,20 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_then_lines_are_counted_instead() {
         let start = Instant::now();
-        let mut allowance = Allowance { left: BURST, refilled: start, suppressed: 0 };
-        let allowed = (0..BURST + 7).filter(|_| allowance.take(start).is_some()).count();
-        assert_eq!(allowed, BURST as usize);
-        assert_eq!(allowance.take(start + REFILL), Some(7));
-        assert_eq!(allowance.take(start + REFILL), None);
+        let allowance = |per_second_lines, per_second_bytes| Allowance {
+            lines: Tokens::full(per_second_lines),
+            bytes: Tokens::full(per_second_bytes),
+            refilled: start,
+            suppressed: 0,
+        };
+        let mut few = allowance(10.0, 1e6);
+        assert_eq!((0..107).filter(|_| few.take(20, start).is_some()).count(), 100);
+        let later = start + Duration::from_millis(150);
+        assert_eq!((few.take(20, later), few.take(20, later)), (Some(7), None));
+        let mut short = allowance(1e6, 100.0);
+        assert_eq!((0..60).filter(|_| short.take(20, start).is_some()).count(), 50);
+        assert_eq!(short.take(1, start + Duration::from_secs(3600)), Some(10), "an hour of silence saves up no more");
+        assert_eq!((0..60).filter(|_| short.take(20, start + Duration::from_secs(3600)).is_some()).count(), 49);
     }
 
     #[test]

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Names that one transform may register, counters and histograms together.
-const MAX_NAMES: usize = 64;
 /// The longest name.
 const MAX_NAME_BYTES: usize = 100;
 /// Upper bounds of a histogram's buckets; one more bucket takes what is above.
@@ -17,8 +15,10 @@ const BOUNDS: [f64; 19] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 1e3, 1e4, 1e6];
 
 /// The metrics of one transform.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GuestMetrics {
+    /// Names that may be registered, counters and histograms together.
+    max_names: usize,
     registered: Mutex<Vec<(String, Metric)>>,
 }
 
@@ -63,6 +63,11 @@ pub enum MetricValue {
 }
 
 impl GuestMetrics {
+    /// No metrics yet, and room for `max_names`.
+    pub(crate) fn new(max_names: usize) -> Self {
+        Self { max_names, registered: Mutex::default() }
+    }
+
     /// The counter `name`, new or as it was. `None`: the name is not valid, names another kind, or is one too many.
     pub(crate) fn counter(&self, name: &str) -> Option<Metric> {
         self.register(name, || Metric::Counter(Arc::default()), |metric| matches!(metric, Metric::Counter(_)))
@@ -82,7 +87,7 @@ impl GuestMetrics {
         if let Some((_, metric)) = registered.iter().find(|(known, _)| known == name) {
             return same(metric).then(|| metric.clone());
         }
-        if registered.len() == MAX_NAMES {
+        if registered.len() >= self.max_names {
             return None;
         }
         let metric = new();
@@ -107,10 +112,12 @@ impl GuestMetrics {
 }
 
 impl Metric {
-    /// Adds to a counter; a histogram ignores it.
+    /// Adds to a counter, which never wraps: it would look like a restart. A histogram ignores it.
     pub(crate) fn add(&self, delta: u64) {
         if let Self::Counter(count) = self {
-            count.fetch_add(delta, Ordering::Relaxed);
+            let add = |count: u64| Some(count.saturating_add(delta));
+            // Never refused: `add` always gives a number.
+            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         }
     }
 
@@ -121,7 +128,8 @@ impl Metric {
             for value in values.iter().filter(|value| value.is_finite()) {
                 let bucket = BOUNDS.partition_point(|bound| bound < value);
                 histogram.buckets[bucket] += 1;
-                histogram.sum += value;
+                // A sum that is infinite once would stay so.
+                histogram.sum = (histogram.sum + value).clamp(f64::MIN, f64::MAX);
             }
         }
     }
@@ -140,19 +148,19 @@ mod tests {
 
     #[test]
     fn names_are_bounded_and_keep_their_kind() {
-        let metrics = GuestMetrics::default();
+        let metrics = GuestMetrics::new(64);
         metrics.counter("plays").unwrap().add(2);
         metrics.counter("plays").unwrap().add(3);
         assert!(metrics.histogram("plays").is_none(), "a name has one kind");
         assert!(metrics.counter("user 17").is_none() && metrics.counter("").is_none());
         let registered = (0..1000).filter(|n| metrics.counter(&format!("n{n}")).is_some()).count();
-        assert_eq!(registered, MAX_NAMES - 1);
+        assert_eq!(registered, 63);
         assert_eq!(metrics.snapshot("t")[0].value, MetricValue::Counter(5));
     }
 
     #[test]
     fn values_fall_into_the_bucket_whose_bound_they_reach() {
-        let metrics = GuestMetrics::default();
+        let metrics = GuestMetrics::new(64);
         metrics.histogram("seconds").unwrap().observe(&[1.0, 1.1, 1e9, f64::NAN]);
         let snapshot = metrics.snapshot("t");
         let MetricValue::Histogram { buckets, sum } = &snapshot[0].value else { panic!("{snapshot:?}") };

@@ -15,10 +15,12 @@ use super::guest_metrics::{GuestMetrics, Metric};
 /// Metrics that one instance may register, repeated names counted: a handle costs memory here.
 const MAX_HANDLES: usize = 1024;
 
-/// Tables, memories and core instances of one component; a Python guest has a few dozen.
+/// Tables and core instances of one component; a Python guest has a few dozen.
 pub(crate) const MAX_PARTS: usize = 200;
-/// Entries of one table (function pointers).
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Memories of one component. Each takes 4 GiB of the process's address space, however small it is.
+const MAX_MEMORIES: usize = 16;
+/// Bytes that one entry of a table takes here.
+const TABLE_ELEMENT_BYTES: usize = 16;
 
 /// The host's side of one instance.
 pub(crate) struct HostState {
@@ -35,7 +37,7 @@ pub(crate) struct HostState {
 impl HostState {
     /// The state of a new instance.
     pub(crate) fn new(memory_bytes: usize, log: GuestLog, metrics: Arc<GuestMetrics>) -> Self {
-        let memory = MemoryLimit { left: memory_bytes };
+        let memory = MemoryLimit { limit: memory_bytes, left: memory_bytes };
         Self { memory, last_lines: LastLines::default(), log, metrics, handles: Vec::new() }
     }
 
@@ -54,21 +56,38 @@ impl HostState {
     }
 }
 
-/// What an instance may still allocate: the limit holds for all its memories together, so that a guest does not get
-/// around it by having many.
+/// What an instance may still allocate: the limit holds for all its memories and tables together, so that a guest does
+/// not get around it by having many.
 pub(crate) struct MemoryLimit {
+    limit: usize,
     left: usize,
 }
 
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let left = self.left.checked_sub(desired.saturating_sub(current));
-        self.left = left.unwrap_or(self.left);
-        Ok(left.is_some())
+impl MemoryLimit {
+    /// Bytes that the instance has.
+    pub(crate) fn used(&self) -> usize {
+        self.limit - self.left
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+    /// Grants growth to `desired`. What is beyond the memory's own `maximum` is refused here already, so that it does not
+    /// count: whether a growth that was granted failed cannot be told later.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, element_bytes: usize) -> bool {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        let left = self.left.checked_sub(desired.saturating_sub(current).saturating_mul(element_bytes));
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, maximum, 1))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {
@@ -80,7 +99,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn memories(&self) -> usize {
-        MAX_PARTS
+        MAX_MEMORIES
     }
 }
 

@@ -27,6 +27,13 @@ pub struct Inspection {
     pub columns: Option<Vec<Written>>,
 }
 
+/// What the module of that file is and says about itself. Nothing of it runs.
+///
+/// Errors are of kind `Config`: it may not run here.
+pub fn look(file: &std::path::Path) -> Result<ModuleInfo> {
+    Ok(ModuleFile::parse(&read(file, &file.display().to_string())?)?.info)
+}
+
 /// Inspects `config`'s module. No guest code runs unless `input`, the columns that would reach it, is given.
 ///
 /// Errors are of kind `Config`: the module cannot run here, or does not fit the columns or settings.

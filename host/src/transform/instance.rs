@@ -3,7 +3,6 @@
 //! Every call has a deadline. A call that does not return leaves the instance dead: its owner drops it and makes
 //! another. This file turns what wasmtime reports into a [`Failure`]; it knows nothing of rows or schemas.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,16 +10,24 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::bindings::{Guest, types};
 use super::engine::{Module, ticks};
-use super::guest_log::{GuestLog, harmless, paragraph};
+use super::guest_log::{GuestLog, bounded, paragraph};
 use super::guest_metrics::GuestMetrics;
 use super::host_functions::{HostState, MAX_PARTS};
 use crate::config::{GuestLimits, Settings};
 use crate::reason;
 
-/// Frames of a backtrace that go into the detail of a failure.
-const FRAMES: usize = 5;
+/// Frames of a backtrace that go into the detail of a failure, the innermost first.
+const FRAMES: usize = 16;
 /// The longest detail of a failure.
 const MAX_DETAIL_BYTES: usize = 4096;
+/// What each part of it may take, so that none crowds out another: the message, ...
+const MESSAGE_BYTES: usize = 1500;
+/// ... one function's name and all frames, ...
+const FRAME_BYTES: usize = 200;
+const BACKTRACE_BYTES: usize = 1200;
+/// ... one line of the log and all lines.
+const LOG_LINE_BYTES: usize = 500;
+const LOG_BYTES: usize = 1200;
 
 /// How a call went wrong. Each is a built-in reason for dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,7 +59,7 @@ impl FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
-    /// Message, first frames, last log lines; bounded, and harmless to print.
+    /// Message, innermost frames, last log lines; bounded, and harmless to print.
     pub(crate) detail: String,
 }
 
@@ -126,6 +133,17 @@ impl TransformInstance {
         self.call(|guest, store| guest.call_start(store, settings, reads))
     }
 
+    /// Bytes of its memories and tables.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used()
+    }
+
+    /// What the last call handed back breaks the contract in the way that `text` says.
+    pub(crate) fn bad_output(&self, text: &str) -> Failure {
+        let text = paragraph(text, MESSAGE_BYTES);
+        Failure::new(FailureKind::BadOutput, &with_log(text, &self.store))
+    }
+
     /// One batch.
     pub(crate) fn process(&mut self, batch: types::Batch<'_>) -> Result<types::Output, Failure> {
         self.call(|guest, store| guest.call_process(store, batch))
@@ -140,7 +158,7 @@ impl TransformInstance {
         match call(&self.guest, &mut self.store) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(text)) => {
-                Err(Failure::new(FailureKind::Failed, &with_log(paragraph(&text, MAX_DETAIL_BYTES), &self.store)))
+                Err(Failure::new(FailureKind::Failed, &with_log(paragraph(&text, MESSAGE_BYTES), &self.store)))
             }
             Err(error) => Err(explain(&error, &self.store)),
         }
@@ -160,27 +178,43 @@ fn explain(error: &wasmtime::Error, store: &Store<HostState>) -> Failure {
     let mut text = match trap {
         Some(Trap::Interrupt) => "stopped at its deadline".to_owned(),
         Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+        None => paragraph(&error.root_cause().to_string(), MESSAGE_BYTES),
     };
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        for frame in backtrace.frames().iter().take(FRAMES) {
-            let symbol = frame.symbols().first().and_then(|symbol| symbol.name());
-            let place = frame.func_offset().unwrap_or_default();
-            match symbol.or(frame.func_name()) {
-                Some(name) => write!(text, "; at {}+{place:#x}", harmless(name)),
-                None => write!(text, "; at function {}+{place:#x}", frame.func_index()),
-            }
-            .unwrap_or_default();
-        }
+        text.push_str(&frames(backtrace));
     }
     Failure::new(kind, &with_log(text, store))
 }
 
-/// `text`, and the lines that the guest logged during the call.
-fn with_log(mut text: String, store: &Store<HostState>) -> String {
-    for line in store.data().last_lines.iter() {
-        text.push_str("; log: ");
-        text.push_str(line);
+/// The innermost frames: what led to the trap.
+fn frames(backtrace: &WasmBacktrace) -> String {
+    let mut text = String::new();
+    for frame in backtrace.frames().iter().take(FRAMES) {
+        let symbol = frame.symbols().first().and_then(|symbol| symbol.name());
+        let place = frame.func_offset().unwrap_or_default();
+        let frame = match symbol.or(frame.func_name()) {
+            Some(name) => format!("; at {}+{place:#x}", bounded(name, FRAME_BYTES)),
+            None => format!("; at function {}+{place:#x}", frame.func_index()),
+        };
+        if text.len() + frame.len() > BACKTRACE_BYTES {
+            break;
+        }
+        text.push_str(&frame);
     }
+    text
+}
+
+/// `text`, and the lines that the guest logged last during the call, oldest first. When there is no room for all, the
+/// newest stay: a panic's text is the last.
+fn with_log(mut text: String, store: &Store<HostState>) -> String {
+    let mut left = LOG_BYTES;
+    let mut lines = Vec::new();
+    for line in store.data().last_lines.iter().rev() {
+        let line = format!("; log: {}", bounded(line, LOG_LINE_BYTES));
+        let Some(rest) = left.checked_sub(line.len()) else { break };
+        left = rest;
+        lines.push(line);
+    }
+    text.extend(lines.into_iter().rev());
     text
 }

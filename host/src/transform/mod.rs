@@ -16,6 +16,7 @@ mod bindings;
 pub mod build;
 mod cached_code;
 mod chain;
+mod check;
 mod columns;
 mod descriptor;
 mod engine;
@@ -28,13 +29,17 @@ mod instance;
 mod module;
 mod recover;
 pub mod scaffold;
+mod stats;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+pub mod vet;
 
 pub use chain::{ChainInstance, ChainOutput, LinkedTransform, Rejected, TransformChain, TransformFailure};
 pub use descriptor::{Descriptor, Reason, Written};
 pub use engine::TransformEngine;
+pub(crate) use engine::hex;
 pub use guest_metrics::{MetricSnapshot, MetricValue};
 pub use instance::FailureKind;
 pub use module::{ModuleInfo, ModuleKind};
+pub use stats::TransformCounts;

@@ -2,19 +2,24 @@
 //!
 //! `process` is a function of each row and the settings (that is the contract), so a batch that fails is tried again in
 //! halves on fresh instances until the rows that make it fail stand alone: about two calls per halving and poison row.
-//! The time for that is bounded; what is left then is given up as a block. Rows that are given up are rejected with a
-//! built-in reason, and all others get their results as if nothing had happened.
+//! A row is given up only when it fails on an instance that no other row has been through. The time for the search is
+//! bounded; what is left then is given up as a block. Rows that are given up are rejected with a built-in reason, or go on
+//! unchanged where the policy says so, and all others get their results as if nothing had happened.
+//!
+//! An instance whose memory has passed its high-water mark is replaced before the next batch. That loses nothing: what an
+//! instance keeps is only a cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::concat;
+use arrow::datatypes::FieldRef;
 
 use super::bindings::types;
+use super::check::{self, Outcome, RejectedRow, Skipped, Why};
 use super::columns::input::InputColumn;
-use super::columns::output;
-use super::columns::selection::{self, Keep, Reject};
+use super::columns::selection::Keep;
 use super::descriptor::Plan;
 use super::frame::Frame;
 use super::instance::{Blueprint, Failure, FailureKind, TransformInstance};
@@ -22,45 +27,41 @@ use crate::error::{Error, Result};
 
 /// Time for finding poison rows in one batch: this many deadlines (an endless loop costs one per halving), ...
 const SEARCH_DEADLINES: u32 = 12;
+/// ... for each poison row that is found, up to this many times, ...
+const MAX_SEARCHES: u32 = 4;
 /// ... but not less than this, for a guest with a tiny deadline.
 const MIN_SEARCH: Duration = Duration::from_secs(1);
-/// Rows that one input row may become under a gather, ...
-const GATHER_FACTOR: usize = 64;
-/// ... where a batch of few rows may become this many in any case.
-const GATHER_ROWS: usize = 65_536;
-
-/// What a transform did with a batch.
-pub(crate) struct Outcome {
-    pub(crate) keep: Keep,
-    /// The written columns: one value per input row, or per output row under a gather.
-    pub(crate) columns: Vec<ArrayRef>,
-    /// By strictly increasing row.
-    pub(crate) rejects: Vec<RejectedRow>,
-    /// Calls that failed on the way.
-    pub(crate) failed_calls: u32,
-}
-
-/// A rejected row of the transform's input.
-pub(crate) struct RejectedRow {
-    pub(crate) row: u32,
-    pub(crate) why: Why,
-}
-
-/// Why a row is rejected.
-pub(crate) enum Why {
-    /// The guest said so: index of the reason, and its text for the row.
-    Guest { reason: u16, detail: Option<String> },
-    /// The guest failed on it.
-    Failure(Arc<Failure>),
-}
+/// What all parts of a batch that was taken apart may hand back together: this many times what one call may. One call may
+/// hand back as much plain, as much again in dictionaries that grow, and as much again by repeating rows.
+const PARTS_FACTOR: usize = 3;
+/// Attempts at starting an instance: a machine without breath may miss a deadline, and a topic partition stops for it.
+const STARTS: u32 = 3;
 
 /// One transform of one worker.
 pub(crate) struct Runner {
     name: Arc<str>,
     blueprint: Blueprint,
     plan: Arc<Plan>,
-    /// `None` after a failure, until it is needed again.
-    instance: Option<TransformInstance>,
+    /// Whether rows on which the guest fails go on unchanged.
+    skips: bool,
+    /// Bytes beyond which an instance is replaced.
+    high_water: usize,
+    /// `None` after a failure or above the high-water mark, until it is needed again.
+    instance: Option<Started>,
+}
+
+/// An instance between two batches.
+struct Started {
+    instance: TransformInstance,
+    /// Whether rows have been through it.
+    used: bool,
+}
+
+/// A call that failed.
+struct FailedCall {
+    failure: Failure,
+    /// Whether it was the first of its instance, so that no other row can be the cause.
+    first: bool,
 }
 
 /// Rows `start..end` of a batch, and what became of them.
@@ -71,28 +72,32 @@ struct Piece {
 }
 
 impl Runner {
-    /// Starts the first instance.
-    pub(crate) fn new(name: Arc<str>, blueprint: Blueprint, plan: Arc<Plan>) -> Result<Self> {
-        let mut runner = Self { name, blueprint, plan, instance: None };
-        runner.instance = Some(runner.fresh()?);
+    /// Starts the first instance. `skips`: rows on which the guest fails go on unchanged, which the plan must allow.
+    pub(crate) fn new(name: Arc<str>, blueprint: Blueprint, plan: Arc<Plan>, skips: bool) -> Result<Self> {
+        let mut runner = Self { name, blueprint, plan, skips, high_water: 0, instance: None };
+        let first = runner.fresh()?;
+        runner.high_water = runner.blueprint.limits.high_water(first.instance.memory_bytes());
+        runner.instance = Some(first);
         Ok(runner)
     }
 
-    /// Takes one batch, given as the columns that the plan reads of `frame`, through the transform. Fails only when no instance
-    /// can be started.
+    /// Takes one batch, given as the columns that the plan reads of `frame`, through the transform. Fails only when no
+    /// instance can be started.
     pub(crate) fn process(&mut self, columns: &[ArrayRef], frame: &mut Frame) -> Result<Outcome> {
         match self.call(columns, frame, 0, frame.rows())? {
             Ok(outcome) => Ok(outcome),
-            Err(failure) => self.search(columns, frame, failure),
+            Err(failed) => self.search(columns, frame, failed.failure),
         }
     }
 
     /// The poison rows of a batch that failed as a whole.
     fn search(&mut self, columns: &[ArrayRef], frame: &mut Frame, first: Failure) -> Result<Outcome> {
         let rows = frame.rows();
-        let allowed = (self.blueprint.limits.deadline * SEARCH_DEADLINES).max(MIN_SEARCH);
+        let allowed_for_one = (self.blueprint.limits.deadline * SEARCH_DEADLINES).max(MIN_SEARCH);
+        let mut allowed = allowed_for_one;
         let started = Instant::now();
         let mut pieces = Vec::new();
+        let mut left = self.blueprint.limits.output_bytes.saturating_mul(PARTS_FACTOR);
         let mut failed_calls = 1;
         // Ranges still to be tried, the first on top; each is known to be part of one that failed.
         let middle = rows / 2;
@@ -103,37 +108,47 @@ impl Runner {
                 pieces.push(Piece { start, end, result: Err(last.clone()) });
                 continue;
             }
-            let failure = match self.call(columns, frame, start, end)? {
-                Ok(outcome) => {
+            let mut called = self.call(columns, frame, start, end)?;
+            // A single row on an instance that others have been through: perhaps it was they.
+            if end - start <= 1 && matches!(&called, Err(failed) if !failed.first) {
+                failed_calls += 1;
+                called = self.call(columns, frame, start, end)?;
+            }
+            let failure = match called {
+                Ok(outcome) if outcome.bytes <= left => {
+                    left -= outcome.bytes;
                     pieces.push(Piece { start, end, result: Ok(outcome) });
                     continue;
                 }
-                Err(failure) => Arc::new(failure),
+                Ok(_) => Failure::new(FailureKind::BadOutput, "the parts of the batch grow too large together"),
+                Err(failed) => failed.failure,
             };
+            let failure = Arc::new(failure);
             failed_calls += 1;
             last = failure.clone();
             if end - start <= 1 {
                 pieces.push(Piece { start, end, result: Err(failure) });
+                allowed = (allowed + allowed_for_one).min(allowed_for_one * MAX_SEARCHES);
             } else {
                 let middle = start + (end - start) / 2;
                 open.extend([(middle, end), (start, middle)]);
             }
         }
-        let mut outcome = self.merge(pieces)?;
+        let mut outcome = self.merge(pieces, frame)?;
         outcome.failed_calls = failed_calls;
         Ok(outcome)
     }
 
-    /// One call for rows `start..end`. After a failure the instance is gone.
+    /// One call for rows `start..end`. After a failure, or above the high-water mark, the instance is gone.
     fn call(
         &mut self,
         columns: &[ArrayRef],
         frame: &mut Frame,
         start: usize,
         end: usize,
-    ) -> Result<Result<Outcome, Failure>> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
+    ) -> Result<Result<Outcome, FailedCall>> {
+        let Started { mut instance, used } = match self.instance.take() {
+            Some(started) => started,
             None => self.fresh()?,
         };
         let rows = end - start;
@@ -144,69 +159,48 @@ impl Runner {
         let params: Vec<_> = input.iter().map(InputColumn::as_param).collect();
         // A batch of the pipeline has a few thousand rows.
         let batch = types::Batch { rows: rows as u32, columns: &params };
-        let result = instance.process(batch).and_then(|output| {
-            self.checked(output, frame, start, rows).map_err(|text| Failure::new(FailureKind::BadOutput, &text))
-        });
-        if result.is_ok() {
-            self.instance = Some(instance);
-        }
-        Ok(result)
-    }
-
-    fn fresh(&self) -> Result<TransformInstance> {
-        let fields: Vec<_> = self.plan.read_fields.iter().map(|field| field.as_param()).collect();
-        self.blueprint
-            .start(&fields)
-            .map_err(|failure| Error::guest(format!("transform `{}` could not start: {}", self.name, failure.detail)))
-    }
-
-    /// Everything that a guest hands back, checked; says what is wrong.
-    fn checked(&self, output: types::Output, frame: &mut Frame, start: usize, rows: usize) -> Result<Outcome, String> {
-        let limit = self.blueprint.limits.output_bytes;
-        let max_rows = GATHER_ROWS.max(rows.saturating_mul(GATHER_FACTOR));
-        let keep = selection::keep(output.keep, rows, max_rows)?;
-        let (rejects, details) = selection::rejects(output.rejects, rows, self.plan.descriptor.reasons.len())?;
-        let height = match &keep {
-            Keep::Gather(gather) => {
-                let moved: Vec<u32> = gather.iter().map(|row| row + start as u32).collect();
-                let bytes = frame.gathered_bytes(&moved).map_err(|error| error.to_string())?;
-                if bytes > limit {
-                    return Err(format!("gather: the rows grow to {bytes} bytes; at most {limit} are allowed"));
-                }
-                gather.len()
-            }
-            _ => rows,
+        let result = match instance.process(batch) {
+            Ok(output) => check::checked(&self.plan, self.blueprint.limits.output_bytes, output, frame, start..end)
+                .map_err(|text| instance.bad_output(&text)),
+            Err(failure) => Err(failure),
         };
-        let fields = &self.plan.writes;
-        if output.columns.len() != fields.len() {
-            return Err(format!("{} columns, and the transform writes {}", output.columns.len(), fields.len()));
+        if result.is_ok() && instance.memory_bytes() <= self.high_water {
+            self.instance = Some(Started { instance, used: true });
         }
-        let mut written = Vec::with_capacity(fields.len());
-        for ((field, _), column) in fields.iter().zip(output.columns) {
-            let name = field.name();
-            let array = output::array(field.data_type(), column, height, limit)
-                .map_err(|error| format!("column `{name}`: {error}"))?;
-            if !field.is_nullable()
-                && array.null_count() > 0
-                && let Some(row) = output::first_null(&array, stays(&keep, &rejects, rows))
-            {
-                return Err(format!("column `{name}`: null in row {row}, and it was described as never null"));
+        Ok(result.map_err(|failure| FailedCall { failure, first: !used }))
+    }
+
+    fn fresh(&self) -> Result<Started> {
+        let fields: Vec<_> = self.plan.read_fields.iter().map(|field| field.as_param()).collect();
+        let mut attempt = 1;
+        loop {
+            match self.blueprint.start(&fields) {
+                Ok(instance) => return Ok(Started { instance, used: false }),
+                Err(_) if attempt < STARTS => attempt += 1,
+                Err(failure) => {
+                    let text = format!("transform `{}` could not start: {}", self.name, failure.detail);
+                    return Err(Error::guest(text));
+                }
             }
-            written.push(array);
         }
-        let rejects = rejects.iter().enumerate().map(|(index, reject)| RejectedRow {
-            row: reject.row,
-            why: Why::Guest { reason: reject.reason, detail: text(details.as_ref(), index) },
-        });
-        Ok(Outcome { keep, columns: written, rejects: rejects.collect(), failed_calls: 0 })
+    }
+
+    /// The written columns of rows `start..end` that go on unchanged.
+    fn unchanged(&self, frame: &mut Frame, start: usize, end: usize) -> Result<Vec<ArrayRef>> {
+        let column = |(field, replaced): &(FieldRef, Option<usize>)| match replaced {
+            Some(index) => Ok(frame.column(*index)?.slice(start, end - start)),
+            None => Ok(new_null_array(field.data_type(), end - start)),
+        };
+        self.plan.writes.iter().map(column).collect()
     }
 
     /// The pieces of a batch, in order, as one.
-    fn merge(&self, pieces: Vec<Piece>) -> Result<Outcome> {
+    fn merge(&self, pieces: Vec<Piece>, frame: &mut Frame) -> Result<Outcome> {
         let is_gather = |piece: &Piece| matches!(&piece.result, Ok(Outcome { keep: Keep::Gather(_), .. }));
         let gather = pieces.iter().any(is_gather);
         let mut kept = Vec::new();
         let mut rejects = Vec::new();
+        let mut skipped = Vec::new();
         let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.plan.writes.len()];
         for Piece { start, end, result } in pieces {
             let moved = |row: u32| row + start as u32;
@@ -230,6 +224,12 @@ impl Runner {
                     }
                     columns.iter_mut().zip(outcome.columns).for_each(|(all, array)| all.push(array));
                 }
+                Err(failure) if self.skips => {
+                    kept.extend(start as u32..end as u32);
+                    let unchanged = self.unchanged(frame, start, end)?;
+                    columns.iter_mut().zip(unchanged).for_each(|(all, array)| all.push(array));
+                    skipped.push(Skipped { rows: start as u32..end as u32, failure });
+                }
                 Err(failure) => {
                     let reject = |row| RejectedRow { row, why: Why::Failure(failure.clone()) };
                     rejects.extend((start as u32..end as u32).map(reject));
@@ -242,7 +242,7 @@ impl Runner {
                 }
             }
         }
-        let join = |((field, _), arrays): (&(arrow::datatypes::FieldRef, _), Vec<ArrayRef>)| {
+        let join = |((field, _), arrays): (&(FieldRef, _), Vec<ArrayRef>)| {
             let arrays: Vec<&dyn Array> = arrays.iter().map(|array| &**array).collect();
             if arrays.is_empty() {
                 return Ok(new_null_array(field.data_type(), 0));
@@ -251,26 +251,8 @@ impl Runner {
         };
         let columns = self.plan.writes.iter().zip(columns).map(join).collect::<Result<_>>()?;
         let keep = if gather { Keep::Gather(kept) } else { Keep::Rows(kept) };
-        Ok(Outcome { keep, columns, rejects, failed_calls: 0 })
+        Ok(Outcome { keep, columns, rejects, skipped, failed_calls: 0, bytes: 0 })
     }
-}
-
-/// Whether an output row stays in the stream.
-fn stays<'a>(keep: &'a Keep, rejects: &'a [Reject], rows: usize) -> impl Fn(usize) -> bool + 'a {
-    let mut alive = vec![!matches!(keep, Keep::Rows(_)); rows];
-    if let Keep::Rows(kept) = keep {
-        kept.iter().for_each(|row| alive[*row as usize] = true);
-    }
-    rejects.iter().for_each(|reject| alive[reject.row as usize] = false);
-    move |row| match keep {
-        Keep::Gather(gather) => alive[gather[row] as usize],
-        _ => alive[row],
-    }
-}
-
-/// A guest's text for its rejected row `index`; an empty one says nothing.
-fn text(details: Option<&StringArray>, index: usize) -> Option<String> {
-    details.map(|details| details.value(index)).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn merge_failed(error: arrow::error::ArrowError) -> Error {

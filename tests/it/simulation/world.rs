@@ -10,7 +10,7 @@ use wasmill::decode::json::JsonDecoder;
 use wasmill::pipeline::membership::{Membership, Step, WorkerHandle};
 use wasmill::pipeline::places::Places;
 use wasmill::pipeline::stages::Stages;
-use wasmill::pipeline::worker::{Worker, WorkerLimits};
+use wasmill::pipeline::worker::{Worker, WorkerDeployment, WorkerLimits};
 use wasmill::report::Progress;
 use wasmill::runtime::Runtime;
 use wasmill::sink::stage::Memory;
@@ -192,10 +192,12 @@ impl World {
         let wake: Wake = Arc::new(|| {});
         let progress = Arc::new(Progress::default());
         let channels = (obeyed, notices);
+        let deployment =
+            WorkerDeployment { record: deployment.record.clone(), options: deployment.options.clone(), stages };
         let worker = Worker::new(
             Arc::clone(&runtime),
             limits,
-            stages,
+            deployment,
             Arc::clone(&memory),
             progress,
             channels,
@@ -203,7 +205,8 @@ impl World {
         );
         let source = Box::new(Connection { broker: Arc::clone(&self.broker), host });
         let handles = vec![WorkerHandle { commands, wake }];
-        let membership = Membership::new(source, places, runtime, handles, heard, false);
+        let (_, changes) = channel();
+        let membership = Membership::new(source, places, runtime, handles, heard, changes, false);
         Host { membership, worker, memory, frozen_until: Duration::ZERO, over: false }
     }
 

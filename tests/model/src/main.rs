@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `parameters.rs` | how large a world is, and its rules |
 //! | `store.rs` | the storage, its operations, and the truth that no process knows |
-//! | `take_over.rs`, `publishing.rs` | the steps of a take-over, one storage operation each, in the order of the host's code |
+//! | `take_over.rs`, `publishing.rs`, `folding.rs` | the steps of a take-over, one storage operation each, in the order of the host's code |
 //! | `model.rs` | what can happen, and what must hold |
 //! | `scenarios.rs` | which worlds are searched, and in which world the removal of a rule shows |
 //!
@@ -23,6 +23,7 @@
 //! | `removals` | each rule is removed, and the search must find what goes wrong; with `traces`, each is told |
 //! | `world take_overs=2 ...` | one world by its parameters |
 
+mod folding;
 mod model;
 mod parameters;
 #[allow(unreachable_pub, reason = "the host's own file")]

@@ -50,6 +50,11 @@ pub(crate) enum Action {
         take_over: u8,
         how: How,
     },
+    /// Folding goes on beside whatever else the take-over is at.
+    Fold {
+        take_over: u8,
+        how: How,
+    },
     /// Staging goes on beside the steps of the commit before.
     Stage {
         take_over: u8,
@@ -95,6 +100,7 @@ impl Model for Parameters {
         for take_over in 0..world.begun {
             let at = &world.take_overs[usize::from(take_over)];
             actions.extend(at.ways(faults, duplicates).iter().map(|&how| Action::Step { take_over, how }));
+            actions.extend(at.ways_to_fold(faults, duplicates).iter().map(|&how| Action::Fold { take_over, how }));
             if at.may_stage(self) {
                 self.add_staging(world, take_over, actions);
             }
@@ -116,13 +122,16 @@ impl Model for Parameters {
         let last = usize::from(world.begun.wrapping_sub(1));
         match action {
             Action::Begin => self.begin(&mut next),
-            Action::Step { take_over, how } | Action::Stage { take_over, how, .. } => {
+            Action::Step { take_over, how }
+            | Action::Fold { take_over, how }
+            | Action::Stage { take_over, how, .. } => {
                 let number = usize::from(take_over);
                 next.spend(how);
                 next.undisturbed &= number == last && how == How::Clean;
                 let mut actor = Actor { parameters: self, store: &mut next.store, number, at: next.take_overs[number] };
                 match action {
                     Action::Stage { length, .. } => actor.stage(length, how),
+                    Action::Fold { .. } => actor.fold(how),
                     _ => actor.step(how),
                 }
                 let at = actor.at;
@@ -195,7 +204,12 @@ impl World {
         let of = |take_over: u8| self.take_overs[usize::from(take_over)];
         match action {
             Action::Begin => format!("take-over {} begins", self.begun),
-            Action::Step { take_over, how } => format!("take-over {take_over}: {:?}, {how:?}", of(take_over).step),
+            Action::Step { take_over, how } if of(take_over).step != Step::Fold => {
+                format!("take-over {take_over}: {:?}, {how:?}", of(take_over).step)
+            }
+            Action::Step { take_over, how } | Action::Fold { take_over, how } => {
+                format!("take-over {take_over}: {:?}, {how:?}", of(take_over).folding.step)
+            }
             Action::Stage { take_over, length, how } => format!("take-over {take_over}: Stage {length}, {how:?}"),
             Action::Land { place } => match self.store.late[usize::from(place)] {
                 Some(op) => format!("arrives late: {op:?}"),

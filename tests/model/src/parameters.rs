@@ -25,6 +25,8 @@ pub(crate) struct Parameters {
     pub(crate) duplicates: u8,
     /// Newest records that pruning leaves.
     pub(crate) keep: u8,
+    /// Whether what a take-over found is folded beside its ranges, not before them.
+    pub(crate) folds_beside: bool,
     /// Files that a job downstream moves away.
     pub(crate) moves: u8,
     /// Whether a range is staged while the one before is committed.
@@ -64,6 +66,7 @@ impl Default for Parameters {
             faults: 0,
             duplicates: 0,
             keep: 1,
+            folds_beside: false,
             moves: 0,
             pipelined: false,
             half_written: false,
@@ -88,6 +91,7 @@ impl Parameters {
                 "faults" => self.faults = number,
                 "duplicates" => self.duplicates = number,
                 "keep" => self.keep = number,
+                "folds_beside" => self.folds_beside = number > 0,
                 "moves" => self.moves = number,
                 "pipelined" => self.pipelined = number > 0,
                 "half_written" => self.half_written = number > 0,

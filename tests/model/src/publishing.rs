@@ -1,6 +1,6 @@
-//! The steps of a take-over after a record counts: `sink/publish.rs`, the mark, `chain/prune.rs`.
+//! The steps of a take-over after a record counts: `sink/publish.rs` and the mark.
 
-use crate::store::{File, Held, NONE, Op, is_fence, members, record_id};
+use crate::store::{File, Op, is_fence};
 use crate::take_over::{Actor, Answer, How, Step, Why};
 
 impl Actor<'_> {
@@ -128,103 +128,7 @@ impl Actor<'_> {
             Why::Recovery => self.fence_what_was_read(),
             Why::TooEarly => self.at.step = Step::CreateTemporary,
             Why::LateRecovery => self.begin_ranges(),
-            Why::Commit | Why::Nothing => self.begin_pruning(),
+            Why::Commit | Why::Nothing => self.fold_after_commit(),
         }
-    }
-
-    // prune::prune
-
-    pub(crate) fn begin_pruning(&mut self) {
-        if self.at.sequences.count_ones() > u32::from(self.parameters.keep) {
-            self.at.step = Step::ReadOld;
-        } else {
-            self.pruned();
-        }
-    }
-
-    pub(crate) fn prune(&mut self, how: How) {
-        match self.at.step {
-            Step::ReadOld => self.read_old(),
-            Step::Archive => {
-                let archived = |id: u8| self.store.content(id).sequence;
-                let last = members(self.store.archive).map(archived).max();
-                let last = last.filter(|_| self.parameters.rules.fold_by_predecessor);
-                let fresh = |id: &u8| last.is_none_or(|last| self.store.content(*id).sequence > last);
-                let ids = members(self.at.fold).filter(fresh).fold(0, |set, id| set | 1 << id);
-                self.store.apply(Op::Archive { ids }, self.parameters);
-                self.at.step = Step::DeleteMark;
-                self.fold_next();
-            }
-            Step::DeleteMark => {
-                let Some(id) = self.oldest() else { return self.pruned() };
-                match self.mutate(Op::DeleteMark { id }, how) {
-                    Answer::Unclear => self.pruned(),
-                    _ => self.at.step = Step::DeleteRecord,
-                }
-            }
-            _ => {
-                let Some(id) = self.oldest() else { return self.pruned() };
-                let sequence = self.store.content(id).sequence;
-                let answer = self.mutate(Op::DeleteRecord { sequence }, how);
-                self.at.fold &= !(1 << id);
-                if answer == Answer::Unclear { self.pruned() } else { self.fold_next() }
-            }
-        }
-    }
-
-    fn oldest(&self) -> Option<u8> {
-        members(self.at.fold).min_by_key(|&id| self.store.content(id).sequence)
-    }
-
-    fn fold_next(&mut self) {
-        match self.oldest() {
-            None => self.pruned(),
-            // A fence has no mark: deleting it would change nothing.
-            Some(id) if is_fence(id) => self.at.step = Step::DeleteRecord,
-            Some(_) => self.at.step = Step::DeleteMark,
-        }
-    }
-
-    /// Reads from the newest record that goes down to the oldest, following predecessors.
-    fn read_old(&mut self) {
-        let sequences: Vec<u8> = members(std::mem::take(&mut self.at.sequences)).collect();
-        let old = sequences.len() - usize::from(self.parameters.keep);
-        let Held::Record(successor) = self.store.record(sequences[old]) else { return self.pruned() };
-        let mut expected = self.store.content(successor).predecessor;
-        let mut fold = 0;
-        for &sequence in sequences[..old].iter().rev() {
-            let Held::Record(id) = self.store.record(sequence) else { return self.pruned() };
-            if expected == NONE || id != expected && self.parameters.rules.fold_by_predecessor {
-                break;
-            }
-            fold |= 1 << id;
-            expected = self.store.content(id).predecessor;
-        }
-        self.at.fold = fold;
-        match fold {
-            0 => self.pruned(),
-            _ if self.parameters.rules.archive_before_delete => self.at.step = Step::Archive,
-            _ => self.fold_next(),
-        }
-    }
-
-    fn pruned(&mut self) {
-        (self.at.sequences, self.at.fold) = (0, 0);
-        if !is_fence(self.at.record) {
-            self.store.acknowledge(self.at.next, self.parameters);
-            self.ready();
-        } else if self.at.why == Why::LateRecovery {
-            let fence = self.store.content(record_id(self.number, 0));
-            self.at.record = fence.predecessor;
-            self.begin_publishing(Why::LateRecovery);
-        } else {
-            self.begin_ranges();
-        }
-    }
-
-    fn begin_ranges(&mut self) {
-        self.at.running = true;
-        self.at.record = self.at.newest;
-        self.ready();
     }
 }

@@ -40,6 +40,10 @@ pub(crate) fn small() -> Vec<Holding> {
             Parameters { offsets: 2, files: 0, faults: 1, moves: 0, ..world },
         ),
         with("a fault, and two records kept", Parameters { offsets: 2, keep: 2, faults: 1, ..world }),
+        with(
+            "a fault, and old records folded beside the ranges",
+            Parameters { offsets: 2, folds_beside: true, faults: 1, ..world },
+        ),
     ]
 }
 
@@ -55,6 +59,10 @@ pub(crate) fn large() -> Vec<Holding> {
         with("three take-overs of two ranges", Parameters { offsets: 2, pipelined: true, ..three }),
         with("three take-overs, a fault, and a topic created anew", Parameters { faults: 1, recreated: true, ..three }),
         with("three take-overs, and a change sent twice", Parameters { duplicates: 1, ..three }),
+        with(
+            "three take-overs and a fault, and old records folded beside the ranges",
+            Parameters { faults: 1, folds_beside: true, ..three },
+        ),
         with("ranges of one or two of three offsets, in two files", files),
         with("two ranges and two faults, with half-written and short files", two_faults),
     ]

@@ -6,6 +6,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::folding::Folding;
 use crate::parameters::Parameters;
 use crate::store::{Held, NONE, Op, Store, is_fence, members, record_id, take_over_of, violation};
 
@@ -34,11 +35,8 @@ pub(crate) enum Step {
     // sweep::sweep
     SweepTemporaries,
     SweepStaging,
-    // prune::prune
-    ReadOld,
-    Archive,
-    DeleteMark,
-    DeleteRecord,
+    // prune::prune, where it is waited for
+    Fold,
     // Chain::publish
     FirstTarget,
     LookStaged,
@@ -103,8 +101,8 @@ pub(crate) struct TakeOver {
     /// Records (numbers) and temporary files (names) in the listing that confirmed the last record.
     pub(crate) sequences: u16,
     pub(crate) temporaries: u16,
-    /// Records that are being folded.
-    pub(crate) fold: u16,
+    /// What is being folded, perhaps beside the rest.
+    pub(crate) folding: Folding,
     /// The file that is being published, and whether the first of two looks found it.
     pub(crate) file: u8,
     pub(crate) seen: bool,
@@ -127,14 +125,16 @@ impl Hash for TakeOver {
     fn hash<H: Hasher>(&self, state: &mut H) {
         #[rustfmt::skip]
         let Self {
-            step, why, record, listed, marks, sequences, temporaries, fold, file, seen, running, sequence, newest, made,
+            step, why, record, listed, marks, sequences, temporaries, folding, file, seen, running, sequence, newest, made,
             next, staged, staged_next, half,
         } = *self;
-        let small = [step as u8, why as u8, record, listed, file, sequence, newest, made, next, staged, staged_next];
+        let fold = folding.step as u8;
+        let small =
+            [step as u8, why as u8, record, listed, file, sequence, newest, made, next, staged, staged_next, fold];
         let flags = u8::from(seen) | u8::from(running) << 1 | u8::from(half) << 2;
         let small = small.iter().fold(u128::from(flags), |all, byte| all << 8 | u128::from(*byte));
         state.write_u128(small);
-        let sets = [marks, sequences, temporaries, fold];
+        let sets = [marks, sequences, temporaries, folding.records];
         state.write_u64(sets.iter().fold(0, |all, set| all << 16 | u64::from(*set)));
     }
 }
@@ -171,24 +171,25 @@ impl TakeOver {
         let changes = match self.step {
             Step::NotStarted | Step::Ready | Step::Done | Step::Lost | Step::Failed | Step::Stopped => return &[],
             Step::WhoIsThere => return &[How::Clean, How::GiveUp],
+            Step::Fold => self.folding.changes(),
             // A create that was answered is not on its way a second time: see `Parameters::duplicates`.
             Step::CreateTemporary if faults => return &[How::Clean, How::Unclear, How::Echo],
             Step::RenameRecord
             | Step::DropTemporary
             | Step::CancelDelete
-            | Step::DeleteMark
-            | Step::DeleteRecord
             | Step::Rename
             | Step::DeleteStaged
             | Step::Mark => true,
             _ => false,
         };
-        match (changes && faults, changes && duplicates) {
-            (true, true) => &[How::Clean, How::Unclear, How::Echo, How::Duplicate],
-            (true, false) => &[How::Clean, How::Unclear, How::Echo],
-            (false, true) => &[How::Clean, How::Duplicate],
-            (false, false) => &[How::Clean],
-        }
+        ways(changes && faults, changes && duplicates)
+    }
+
+    /// The same for the next step of folding, where it goes on beside the rest.
+    pub(crate) fn ways_to_fold(&self, faults: bool, duplicates: bool) -> &'static [How] {
+        let beside = self.folding.goes_on() && self.step != Step::Fold;
+        let changes = self.folding.changes();
+        if beside { ways(changes && faults, changes && duplicates) } else { &[] }
     }
 
     /// Whether a range can be staged (or closed) now.
@@ -207,6 +208,15 @@ impl TakeOver {
     }
 }
 
+fn ways(faults: bool, duplicates: bool) -> &'static [How] {
+    match (faults, duplicates) {
+        (true, true) => &[How::Clean, How::Unclear, How::Echo, How::Duplicate],
+        (true, false) => &[How::Clean, How::Unclear, How::Echo],
+        (false, true) => &[How::Clean, How::Duplicate],
+        (false, false) => &[How::Clean],
+    }
+}
+
 impl Actor<'_> {
     /// Takes the next step.
     pub(crate) fn step(&mut self, how: How) {
@@ -221,7 +231,7 @@ impl Actor<'_> {
             Step::ListMissing => self.list_missing(),
             Step::Mark => self.mark(how),
             Step::SweepBeforeFence | Step::SweepStaging | Step::SweepTemporaries => self.sweep(),
-            Step::ReadOld | Step::Archive | Step::DeleteMark | Step::DeleteRecord => self.prune(how),
+            Step::Fold => self.fold(how),
             Step::Discard => self.discard(),
             _ => self.create(how),
         }
@@ -255,8 +265,8 @@ impl Actor<'_> {
     }
 
     pub(crate) fn end(&mut self, step: Step) {
-        // Nothing of what an ended take-over knew matters any more.
-        self.at = TakeOver { step, ..TakeOver::default() };
+        // Nothing of what an ended take-over knew matters any more; what it folds goes on.
+        self.at = TakeOver { step, folding: self.at.folding, ..TakeOver::default() };
     }
 
     // Chain::take_over
@@ -512,7 +522,7 @@ impl Actor<'_> {
             }
             _ => {
                 self.sweep_staging();
-                self.begin_pruning();
+                self.fold_after_fence();
             }
         }
     }

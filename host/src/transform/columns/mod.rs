@@ -13,7 +13,7 @@ pub(crate) mod output;
 pub(crate) mod selection;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

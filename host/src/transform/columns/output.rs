@@ -14,9 +14,14 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::super::bindings::types::{ColumnResult, DictionaryResult, ValuesResult, VarBytesResult};
 use super::{checked_bits, nested};
 
-/// The column as an array of exactly `data_type` with exactly `rows` values; `limit` bounds, in bytes, what a
-/// dictionary may grow to when it is decoded.
-pub(crate) fn array(data_type: &DataType, column: ColumnResult, rows: usize, limit: usize) -> Result<ArrayRef, String> {
+/// The column as an array of exactly `data_type` with exactly `rows` values. `left` is what, in bytes, the dictionaries of
+/// all columns together may still grow by when they are decoded.
+pub(crate) fn array(
+    data_type: &DataType,
+    column: ColumnResult,
+    rows: usize,
+    left: &mut usize,
+) -> Result<ArrayRef, String> {
     let nulls = match column.validity {
         Some(bitmap) => {
             let nulls = NullBuffer::new(checked_bits(bitmap, rows).map_err(|error| format!("validity: {error}"))?);
@@ -46,7 +51,7 @@ pub(crate) fn array(data_type: &DataType, column: ColumnResult, rows: usize, lim
         }
         (DataType::Utf8 | DataType::Binary, ValuesResult::Bytes(values)) => bytes(data_type, values, rows, nulls),
         (DataType::Utf8 | DataType::Binary, ValuesResult::Dict(dictionary)) => {
-            bytes(data_type, decoded(dictionary, rows, nulls.as_ref(), limit)?, rows, nulls)
+            bytes(data_type, decoded(dictionary, rows, nulls.as_ref(), left)?, rows, nulls)
         }
         (DataType::Decimal128(precision, scale), ValuesResult::Fixed((width, values))) => {
             decimals(*precision, *scale, width, &values, rows, nulls)
@@ -111,7 +116,7 @@ fn decoded(
     dictionary: DictionaryResult,
     rows: usize,
     nulls: Option<&NullBuffer>,
-    limit: usize,
+    left: &mut usize,
 ) -> Result<VarBytesResult, String> {
     let keys = exactly(dictionary.keys, rows)?;
     let entries = dictionary.entries.offsets.len().saturating_sub(1);
@@ -128,9 +133,10 @@ fn decoded(
         _ => 0..0,
     };
     let total: usize = (0..rows).map(|row| entry(row).len()).sum();
-    if total > limit.min(i32::MAX as usize) {
-        return Err(format!("a dictionary that grows to {total} bytes; at most {limit} are allowed"));
-    }
+    *left = match left.checked_sub(total) {
+        Some(rest) if total <= i32::MAX as usize => rest,
+        _ => return Err(format!("a dictionary that grows to {total} bytes; at most {left} are allowed")),
+    };
     let mut plain = VarBytesResult { offsets: Vec::with_capacity(rows + 1), bytes: Vec::with_capacity(total) };
     plain.offsets.push(0);
     for row in 0..rows {

@@ -77,7 +77,7 @@ proptest! {
         let format = format_of(slice.data_type()).unwrap();
         let wanted = type_of(&format).unwrap();
         let input = InputColumn::new(&slice).unwrap();
-        let back = output::array(&wanted, echo(&input.as_param()), slice.len(), LIMIT).unwrap();
+        let back = output::array(&wanted, echo(&input.as_param()), slice.len(), &mut LIMIT.clone()).unwrap();
         let plain = arrow::compute::cast(&slice, &wanted).unwrap();
         prop_assert_eq!(back.as_ref(), plain.as_ref());
     }
@@ -102,7 +102,7 @@ proptest! {
 }
 
 /// Lists of about the right size, with anything in them.
-fn values() -> impl Strategy<Value = ValuesResult> {
+pub(crate) fn values() -> impl Strategy<Value = ValuesResult> {
     let var_bytes = || {
         let offsets = prop_oneof![
             vec(any::<i32>(), 0..12),
@@ -142,7 +142,7 @@ proptest! {
         validity in of(vec(any::<u8>(), 0..3)),
         rows in 0..12_usize,
     ) {
-        if let Ok(array) = output::array(&data_type, ColumnResult { values, validity }, rows, LIMIT) {
+        if let Ok(array) = output::array(&data_type, ColumnResult { values, validity }, rows, &mut LIMIT.clone()) {
             prop_assert_eq!((array.len(), array.data_type()), (rows, &data_type));
             prop_assert!(array.to_data().validate_full().is_ok());
         }
@@ -210,9 +210,16 @@ fn formats_are_a_closed_set() {
 }
 
 #[test]
-fn a_dictionary_cannot_grow_without_bound() {
-    let entries = VarBytesResult { offsets: vec![0, 1000], bytes: vec![b'a'; 1000] };
-    let values = ValuesResult::Dict(DictionaryResult { keys: vec![0; 2000], entries });
-    let error = output::array(&DataType::Utf8, ColumnResult { values, validity: None }, 2000, LIMIT).unwrap_err();
+fn dictionaries_cannot_grow_without_bound() {
+    let column = |rows: usize| {
+        let entries = VarBytesResult { offsets: vec![0, 1000], bytes: vec![b'a'; 1000] };
+        let values = ValuesResult::Dict(DictionaryResult { keys: vec![0; rows], entries });
+        ColumnResult { values, validity: None }
+    };
+    let error = output::array(&DataType::Utf8, column(2000), 2000, &mut LIMIT.clone()).unwrap_err();
     assert!(error.contains("grows to 2000000 bytes"), "{error}");
+    // Nor all of them together, each of which alone would be small enough.
+    let mut left = LIMIT;
+    assert!(output::array(&DataType::Utf8, column(600), 600, &mut left).is_ok());
+    assert!(output::array(&DataType::Utf8, column(600), 600, &mut left).is_err());
 }

@@ -118,6 +118,8 @@ pub(super) struct Guest {
     pub(super) imports: String,
     /// Further fields of the module.
     pub(super) fields: String,
+    /// What `cabi_realloc` does; may use `$old`, `$old_size`, `$align`, `$size` and the local `$at`.
+    pub(super) realloc: String,
     /// Pages of memory at the start.
     pub(super) pages: u32,
 }
@@ -135,6 +137,7 @@ impl Guest {
             start: constant(start),
             process: constant(process),
             fields: String::new(),
+            realloc: REALLOC.to_owned(),
             imports: String::new(),
             pages: 16,
         }
@@ -168,18 +171,13 @@ impl Guest {
 
     /// The core module with its component type, as the SDK's builds have it.
     pub(super) fn build(&self) -> Vec<u8> {
-        let mut module = wat::parse_str(self.text()).unwrap();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_path(wit).unwrap();
-        let world = resolve.select_world(&[package], Some("transformer")).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-        module
+        typed(&self.text())
     }
 
-    fn text(&self) -> String {
+    /// The core module as text.
+    pub(super) fn text(&self) -> String {
         let data: String = self.memory.0.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let Self { describe, start, process, fields, imports, pages, .. } = self;
+        let Self { describe, start, process, fields, realloc, imports, pages, .. } = self;
         format!(
             r#"(module
               {imports}
@@ -187,11 +185,10 @@ impl Guest {
               (global $free (mut i32) (i32.const 524288))
               (data (i32.const {BASE}) "{data}")
               {fields}
-              (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+              (func (export "cabi_realloc")
+                (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
                 (local $at i32)
-                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
-                (global.set $free (i32.add (local.get $at) (local.get 3)))
-                (local.get $at))
+                {realloc})
               (func (export "wasmill:transform/transform@0.1.0#describe") (param i32 i32 i32 i32) (result i32)
                 {describe})
               (func (export "wasmill:transform/transform@0.1.0#start") (param i32 i32 i32 i32) (result i32)
@@ -204,6 +201,22 @@ impl Guest {
         )
     }
 }
+
+/// A module in the text format with the component type of our world.
+pub(super) fn typed(text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("transformer")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+/// An allocator that never frees; `process` starts it anew.
+const REALLOC: &str = "(local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+                (global.set $free (i32.add (local.get $at) (local.get $size)))
+                (local.get $at)";
 
 /// Text that does `then` when the first column (of 32-bit numbers) holds `number`.
 pub(super) fn if_any_is(number: i32, then: &str) -> String {

@@ -1,11 +1,13 @@
 //! Whole modules through the engine: an honest one built by the SDK, and hostile ones in the text format.
 
+mod failures;
 mod guest;
-mod hostile;
+mod limits;
 mod modules;
 mod rows;
 mod sdk;
 mod shipped;
+mod skip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,18 +28,31 @@ fn config(name: &str) -> TransformConfig {
         name: name.to_owned(),
         module: "test.wasm".into(),
         settings: Default::default(),
-        limits: GuestLimits { memory_bytes: 8 << 20, deadline: Duration::from_millis(50), output_bytes: 1 << 20 },
+        limits: GuestLimits {
+            memory_bytes: 8 << 20,
+            deadline: Duration::from_millis(50),
+            output_bytes: 1 << 20,
+            ..GuestLimits::default()
+        },
         on_failure: FailurePolicy::DeadLetter,
     }
 }
 
 /// Links modules given as bytes, as `TransformChain::link` links files.
 fn link(modules: &[(TransformConfig, Vec<u8>)], input: SchemaRef) -> Result<TransformChain> {
-    let engine = TransformEngine::new(None)?;
+    link_on(&TransformEngine::new(None)?, modules, input)
+}
+
+/// The same on a given engine.
+fn link_on(
+    engine: &TransformEngine,
+    modules: &[(TransformConfig, Vec<u8>)],
+    input: SchemaRef,
+) -> Result<TransformChain> {
     let mut linked: Vec<LinkedTransform> = Vec::new();
     let mut schema = input;
     for (config, bytes) in modules {
-        let transform = LinkedTransform::link(&engine, config, bytes, &schema)?;
+        let transform = LinkedTransform::link(engine, config, bytes, &schema)?;
         schema = transform.output_schema();
         linked.push(transform);
     }

@@ -1,4 +1,4 @@
-//! What a guest may try when it runs, and what becomes of the rows.
+//! What becomes of rows when a transform fails: which are found, what is said of them, and what the policies do.
 
 use super::guest::{FOREVER, Guest, Memory, column, if_any_is};
 use super::*;
@@ -92,31 +92,6 @@ fn a_guests_own_error_rejects_its_rows_with_the_text() {
 }
 
 #[test]
-fn memory_beyond_the_limit_is_not_had() {
-    let mut guest = Guest::new();
-    guest.process =
-        format!("(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable)) {}", guest.process);
-    let output = run(&mut alone(&guest).unwrap().instantiate().unwrap(), 1).unwrap();
-    assert_eq!(rejected(&output, reason::TRANSFORM_TRAP).count(), 1);
-    let mut large = Guest::new();
-    large.pages = 1000;
-    assert!(refusal(&large).contains("memory"), "{}", refusal(&large));
-}
-
-#[test]
-fn what_never_ends_before_traffic_is_refused() {
-    let mut guest = Guest::new();
-    guest.describe = format!("{FOREVER} {}", guest.describe);
-    assert!(refusal(&guest).contains("deadline"));
-    let mut guest = Guest::new();
-    guest.start = format!("{FOREVER} {}", guest.start);
-    assert!(refusal(&guest).contains("deadline"));
-    let mut guest = Guest::new();
-    guest.fields = format!("(func $begin {FOREVER}) (start $begin)");
-    assert!(refusal(&guest).contains("deadline"));
-}
-
-#[test]
 fn descriptions_that_do_not_fit_are_refused_with_every_problem() {
     let writes =
         [("b", "u", true), ("b", "i", true), ("$offset", "l", true), ("c", "no-format", true), ("", "u", true)];
@@ -171,17 +146,6 @@ fn metrics_are_summed_over_instances() {
     assert_eq!(metric.value, super::super::MetricValue::Counter(15));
 }
 
-/// One bad answer to a batch of one row, by a guest that writes `s` (string, never null) and has one reason.
-#[track_caller]
-fn bad(prepare: impl FnOnce(&mut Memory) -> u32, expected: &str) {
-    let mut guest = Guest::describing(&["auth"], &[("s", "u", false)], &[], &["why"]);
-    let answer = prepare(&mut guest.memory);
-    let output = run(&mut alone(&guest.answering(answer)).unwrap().instantiate().unwrap(), 1).unwrap();
-    let [rejected] = &output.rejected[..] else { panic!("{:?}", output.rejected) };
-    assert_eq!(rejected.reason, reason::TRANSFORM_OUTPUT, "{rejected:?}");
-    assert!(rejected.detail.contains(expected), "`{expected}` is not in: {}", rejected.detail);
-}
-
 /// A column of one string, given by its offsets and bytes.
 fn string(memory: &mut Memory, offsets: &[u32], bytes: &[u8]) -> [u32; 10] {
     let values = [memory.words(offsets), memory.text(bytes)].concat();
@@ -189,97 +153,6 @@ fn string(memory: &mut Memory, offsets: &[u32], bytes: &[u8]) -> [u32; 10] {
 }
 
 const ALL: (u32, [u32; 2]) = (0, [0, 0]);
-
-#[test]
-fn bad_columns_are_refused() {
-    let bad_string = |offsets: &[u32], bytes: &[u8], expected| {
-        bad(
-            |memory| {
-                let column = string(memory, offsets, bytes);
-                memory.output(ALL, &[column], (&[], &[]), None)
-            },
-            expected,
-        );
-    };
-    bad_string(&[1, 1], b"abc", "the first offset is 1");
-    bad_string(&[0, u32::MAX], b"abc", "decreases");
-    bad_string(&[0, 4], b"abc", "past its 3 bytes");
-    bad_string(&[0], b"abc", "1 offsets for 1 rows");
-    bad_string(&[0, 1, 2], b"abc", "3 offsets for 1 rows");
-    bad_string(&[0, 3], b"a\xff\xfe", "UTF-8");
-    let bad_column = |column: fn(&mut Memory) -> Vec<[u32; 10]>, expected| {
-        bad(
-            |memory| {
-                let columns = column(memory);
-                memory.output(ALL, &columns, (&[], &[]), None)
-            },
-            expected,
-        );
-    };
-    bad_column(|memory| vec![column(1, &memory.words(&[1]), None)], "cannot be given as int32");
-    bad_column(|_| vec![], "0 columns, and the transform writes 1");
-    bad_column(|memory| vec![string(memory, &[0, 1], b"a"); 2], "2 columns");
-    bad_column(|_| vec![column(5, &[0xffff_0000, 2, 0, 0], None)], "out of bounds");
-    bad_column(|_| vec![column(17, &[], None)], "");
-    bad_column(|memory| validity(memory, &[0]), "null in row 0");
-    bad_column(|memory| validity(memory, &[3]), "bits set past its 1 rows");
-    bad_column(|memory| validity(memory, &[1, 0]), "a bitmap of 2 bytes");
-    let dictionary = |memory: &mut Memory| {
-        let values = [memory.words(&[9]), memory.words(&[0, 1]), memory.text("a")].concat();
-        vec![column(6, &values, None)]
-    };
-    bad_column(dictionary, "dictionary key 9");
-}
-
-fn validity(memory: &mut Memory, bitmap: &[u8]) -> Vec<[u32; 10]> {
-    let mut column = string(memory, &[0, 1], b"a");
-    let [address, count] = memory.text(bitmap);
-    column[7..].copy_from_slice(&[1, address, count]);
-    vec![column]
-}
-
-#[test]
-fn bad_selections_are_refused() {
-    let bad_keep = |case, list: fn(&mut Memory) -> [u32; 2], expected| {
-        bad(
-            |memory| {
-                let column = string(memory, &[0, 1], b"a");
-                let list = list(memory);
-                memory.output((case, list), &[column], (&[], &[]), None)
-            },
-            expected,
-        );
-    };
-    bad_keep(2, |memory| memory.text([0b11]), "bits set past its 1 rows");
-    bad_keep(2, |memory| memory.text([1, 0]), "a bitmap of 2 bytes");
-    bad_keep(3, |memory| memory.words(&[0, 0]), "do not increase");
-    bad_keep(3, |memory| memory.words(&[1]), "row 1 of 1");
-    bad_keep(4, |memory| memory.words(&[1, 0]), "decrease");
-    bad_keep(4, |memory| memory.words(&[0, 1]), "row 1 of 1");
-    bad_keep(4, |memory| memory.words(&[0; 66_000]), "at most");
-    bad_keep(4, |_| [1 << 16, 1 << 28], "");
-    bad_keep(9, |_| [0, 0], "");
-}
-
-#[test]
-fn bad_rejects_are_refused() {
-    let bad_rejects = |rows: &[u32], reasons: &[u16], detail: Option<(&[u32], &[u8])>, expected| {
-        bad(
-            |memory| {
-                let column = string(memory, &[0, 1], b"a");
-                let detail = detail.map(|(offsets, bytes)| (memory.words(offsets), memory.text(bytes)));
-                memory.output(ALL, &[column], (rows, reasons), detail)
-            },
-            expected,
-        );
-    };
-    bad_rejects(&[1], &[0], None, "row 1 of 1");
-    bad_rejects(&[0], &[], None, "0 reasons for 1 rows");
-    bad_rejects(&[0], &[1], None, "reason 1");
-    bad_rejects(&[0, 0], &[0, 0], None, "do not increase");
-    bad_rejects(&[0], &[0], Some((&[0, 2], b"a")), "detail");
-    bad_rejects(&[0], &[0], Some((&[0, 1], b"\xff")), "detail");
-}
 
 #[test]
 fn more_than_the_allowed_bytes_cannot_be_handed_back() {

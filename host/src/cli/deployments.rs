@@ -1,0 +1,183 @@
+//! `wasmill deployments PIPELINE`, `wasmill diff PIPELINE A B`, `wasmill pause|resume PIPELINE`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use wasmill::deployment::difference::Difference;
+use wasmill::deployment::{Action, Deployed, Deployment, Draft, Entry};
+use wasmill::error::Error;
+use wasmill::registry::time;
+use wasmill::table::print::print_json;
+
+use super::registry::Desk;
+
+/// List the deployments of a pipeline: what ran since when, who deployed it and why.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill deployments host/pipelines/uploaded.toml")]
+pub(crate) struct Arguments {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show what changes from one deployment to another.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill diff host/pipelines/uploaded.toml 3 5")]
+pub(crate) struct Diff {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// The number of the one.
+    from: u64,
+    /// The number of the other.
+    to: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Stop reading on all hosts, after what is open is committed, until the pipeline is resumed.
+///
+/// Hosts stay members of their group and keep their topic partitions.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pause host/pipelines/uploaded.toml --note 'maintenance of HDFS'")]
+pub(crate) struct Pause {
+    #[command(flatten)]
+    what: Switch,
+}
+
+/// Go on reading after a pause.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill resume host/pipelines/uploaded.toml")]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    what: Switch,
+}
+
+#[derive(clap::Args)]
+struct Switch {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// Why; it is recorded with your name.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    note: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let desk = Desk::open(&self.pipeline)?;
+        let all = desk.tokio.block_on(desk.log.all())?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            print_json(&all, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if all.is_empty() {
+            writeln!(out, "nothing is deployed yet; next: wasmill deploy PIPELINE TRANSFORM...")?;
+        }
+        for (index, entry) in all.iter().enumerate() {
+            print_entry(&mut out, entry, index + 1 == all.len())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) -> std::io::Result<()> {
+    let what = match entry.action {
+        Action::Deploy => "deploy".to_owned(),
+        Action::Rollback { to } => format!("rollback to {to}"),
+        Action::Canary => "canary".to_owned(),
+        Action::Promote => format!("promote {}", entry.deployment.number),
+        Action::Abort => "end of trial".to_owned(),
+        Action::Pause => "pause".to_owned(),
+        Action::Resume => "resume".to_owned(),
+    };
+    let note = if entry.note.is_empty() { String::new() } else { format!(": {}", entry.note) };
+    let now = match (is_newest, entry.paused) {
+        (false, _) => "",
+        (true, false) => "  (now)",
+        (true, true) => "  (now, paused)",
+    };
+    writeln!(out, "{:>4}  {}  {what} by {}{note}{now}", entry.number, time(entry.at_ms), entry.by)?;
+    let shown: Option<&Deployment> = match (entry.action, &entry.canary) {
+        (Action::Deploy | Action::Rollback { .. }, _) => Some(&entry.deployment),
+        (Action::Canary, Some(canary)) => {
+            let there: Vec<String> = canary.topic_partitions.iter().map(ToString::to_string).collect();
+            writeln!(out, "        on {}", there.join(", "))?;
+            Some(&canary.deployment)
+        }
+        _ => None,
+    };
+    for transform in shown.iter().flat_map(|deployment| &deployment.transforms) {
+        let Deployed { name, settings, on_failure, .. } = transform;
+        let reference = transform.reference().to_string();
+        let alias = if reference.starts_with(&format!("{name}@")) { String::new() } else { format!("{name}=") };
+        let settings: String = settings.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let policy = match on_failure {
+            wasmill::config::FailurePolicy::DeadLetter => String::new(),
+            other => {
+                format!(" on_failure={}", serde_json::to_value(other).unwrap_or_default().as_str().unwrap_or_default())
+            }
+        };
+        writeln!(out, "        {alias}{reference}{settings}{policy}")?;
+    }
+    Ok(())
+}
+
+impl Diff {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let desk = Desk::open(&self.pipeline)?;
+        let from = desk.tokio.block_on(desk.log.deployment(self.from))?;
+        let to = desk.tokio.block_on(desk.log.deployment(self.to))?;
+        let difference = Difference::between(Some(&from), &to);
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            print_json(&difference, &mut out)?;
+        } else {
+            write!(out, "from deployment {} to {}:\n{difference}", self.from, self.to)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Pause {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        self.what.run(true)
+    }
+}
+
+impl Resume {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        self.what.run(false)
+    }
+}
+
+impl Switch {
+    fn run(self, paused: bool) -> anyhow::Result<ExitCode> {
+        let desk = Desk::open(&self.pipeline)?;
+        desk.must_be_deployed()?;
+        let Some(present) = desk.tokio.block_on(desk.log.newest())? else {
+            return Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM...").into());
+        };
+        let mut out = std::io::stdout().lock();
+        let entry = if present.paused == paused {
+            present
+        } else {
+            let action = if paused { Action::Pause } else { Action::Resume };
+            let draft = Draft { paused, ..Draft::after(&present, action) };
+            desk.tokio.block_on(desk.log.append(Some(&present), draft, &super::operator(), &self.note))?
+        };
+        if self.json {
+            print_json(&entry, &mut out)?;
+        } else {
+            let state = if paused { "paused" } else { "not paused" };
+            writeln!(out, "pipeline {} is {state}; hosts follow within seconds", desk.config.name)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

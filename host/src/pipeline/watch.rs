@@ -1,0 +1,210 @@
+//! Looks for new deployments while a pipeline runs, and makes them ready beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::herald;
+use super::membership::Change;
+use super::ready::Ready;
+use super::worker::{Targets, WorkerDeployment};
+use crate::config::Config;
+use crate::deployment::{self, Action, Deployment, Draft, Entry, Log};
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Registry;
+use crate::runtime::Runtime;
+use crate::status::{self, Board, Post};
+use crate::transform::TransformEngine;
+
+/// How often the log is looked at: one question to the storage each time.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The log of deployments, as one run follows it.
+pub(super) struct Watch {
+    engine: TransformEngine,
+    registry: Registry,
+    log: Log,
+    /// The newest entry that was looked at.
+    seen: u64,
+    /// What can run, by number: what the entry that is followed names, and no more.
+    ready: BTreeMap<u64, Ready>,
+    /// Where the statuses of all hosts stand.
+    post: Post,
+    /// When a canary was judged last.
+    judged: Option<Instant>,
+    /// The entry that is followed: the newest, unless that cannot run here.
+    followed: Entry,
+}
+
+impl Watch {
+    /// The newest deployment, ready to run, and what follows the log from there.
+    ///
+    /// # Errors
+    /// Nothing is deployed; the deployment cannot run here; the storage does not answer.
+    pub(super) async fn begin(config: &Config, engine: TransformEngine, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let registry = Registry::open(config, runtime)?;
+        let log = Log::new(registry.clone(), &config.name);
+        let Some(entry) = log.newest().await? else {
+            return Err(Error::config(format!("nothing is deployed for pipeline {}", config.name)).hint(
+                "push a module, then deploy it: wasmill push PIPELINE MODULE.wasm; wasmill deploy PIPELINE NAME",
+            ));
+        };
+        let (seen, ready) = (entry.number, BTreeMap::new());
+        let post = Post::new(registry.location().clone(), &config.name);
+        let mut watch = Self { engine, registry, log, seen, ready, post, judged: None, followed: entry.clone() };
+        watch.prepare(config, &entry).await?;
+        Ok(watch)
+    }
+
+    /// The deployment that runs everywhere but on a canary's topic partitions.
+    pub(super) fn deployment(&self) -> Result<&Ready> {
+        let number = self.followed.deployment.number;
+        self.ready
+            .get(&number)
+            .ok_or_else(|| Error::fatal(format!("deployment {number} is not ready; this is a bug in wasmill")))
+    }
+
+    /// Makes what `entry` names ready, as far as it is not.
+    async fn prepare(&mut self, config: &Config, entry: &Entry) -> Result<Vec<u64>> {
+        let mut new = Vec::new();
+        for deployment in named(entry) {
+            if !self.ready.contains_key(&deployment.number) {
+                let schema = Arc::clone(&config.schema.arrow);
+                let chain = deployment::load(&self.engine, &self.registry, &deployment.transforms, schema).await?;
+                self.ready.insert(deployment.number, Ready::new(config, deployment.number, chain)?);
+                new.push(deployment.number);
+            }
+        }
+        Ok(new)
+    }
+
+    /// What the rest of the process must know to follow the entry. `new`: numbers that the workers do not have yet.
+    fn change(&self, workers: usize, new: &[u64]) -> Result<Change> {
+        let of_worker = |_| -> Result<Vec<WorkerDeployment>> {
+            new.iter().filter_map(|number| self.ready.get(number)).map(Ready::for_worker).collect()
+        };
+        let deployment = self.deployment()?;
+        let canary = self.followed.canary.as_ref();
+        Ok(Change {
+            prepared: (0..workers).map(of_worker).collect::<Result<_>>()?,
+            targets: Targets {
+                deployment: deployment.record.number,
+                canary: canary.map(|canary| (canary.deployment.number, canary.topic_partitions.clone())),
+            },
+            deployment: (deployment.record.clone(), deployment.options.clone()),
+            paused: self.followed.paused,
+        })
+    }
+
+    /// Follows the log on a thread of its own until `over`.
+    pub(super) fn spawn(
+        mut self,
+        config: Config,
+        workers: usize,
+        tokio: tokio::runtime::Handle,
+        over: Arc<AtomicBool>,
+        changes: Sender<Change>,
+        board: Arc<Board>,
+    ) -> Result<JoinHandle<()>> {
+        // Workers were given the deployment; a canary, or that the pipeline is paused, they hear now.
+        let canary: Vec<u64> = self.followed.canary.iter().map(|canary| canary.deployment.number).collect();
+        let _ = changes.send(self.change(workers, &canary)?);
+        self.tell(&board);
+        let body = move || {
+            let mut answers = true;
+            while !over.load(Ordering::Acquire) {
+                let look = async {
+                    tokio::time::sleep(EVERY).await;
+                    self.look(&config, workers, &board).await
+                };
+                let found = tokio.block_on(async {
+                    tokio::select! {
+                        found = look => found,
+                        () = herald::until(&over) => Ok(None),
+                    }
+                });
+                match found {
+                    Ok(change) => {
+                        answers = true;
+                        if change.is_some() {
+                            self.tell(&board);
+                        }
+                        // Nobody listens any more only when the run ends.
+                        change.into_iter().for_each(|change| drop(changes.send(change)));
+                    }
+                    Err(error) if std::mem::replace(&mut answers, false) => {
+                        tracing::warn!(%error, "cannot look for new deployments; the present one runs on");
+                    }
+                    Err(error) => tracing::debug!(%error, "still no answer about new deployments"),
+                }
+            }
+        };
+        // Instances are started here, which needs as much stack as running them.
+        let thread = std::thread::Builder::new().name("deployments".to_owned()).stack_size(4 << 20).spawn(body);
+        thread.map_err(|error| Error::fatal("cannot start the thread that follows deployments").because(error))
+    }
+
+    /// Ends the trial of a canary that does worse than its bounds allow. The next look finds the entry.
+    async fn judge(&mut self, board: &Board) -> Result<()> {
+        let due = self.judged.is_none_or(|judged| judged.elapsed() >= status::EVERY);
+        let Some(canary) = self.followed.canary.as_ref().filter(|_| due) else { return Ok(()) };
+        self.judged = Some(Instant::now());
+        let now_ms = self.registry.runtime().now_ms();
+        let hosts = self.post.read(now_ms).await?;
+        let (present, trial) = (self.followed.deployment.number, canary.deployment.number);
+        let Some(wanting) = deployment::judge::judge(&hosts, present, trial, &canary.bounds) else { return Ok(()) };
+        let draft = Draft { canary: None, ..Draft::after(&self.followed, Action::Abort) };
+        let by = format!("host {}", board.status(now_ms).machine);
+        let note = format!("deployment {trial} is found wanting: {wanting}");
+        tracing::warn!(note, "ending the trial");
+        match self.log.append(Some(&self.followed), draft, &by, &note).await {
+            // Another host was as quick, or an operator was: what counts is in the log.
+            Err(error) if error.kind() != ErrorKind::Transient => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Puts what runs, and what cannot, on the board.
+    fn tell(&self, board: &Board) {
+        let chains = self.ready.iter().map(|(number, ready)| (*number, Arc::clone(&ready.chain))).collect();
+        let Entry { deployment, canary, paused, .. } = &self.followed;
+        let canary = canary.as_ref().map(|canary| canary.deployment.number);
+        board.deployments(deployment.number, canary, *paused, chains);
+    }
+
+    /// What is new, made ready for that many workers.
+    async fn look(&mut self, config: &Config, workers: usize, board: &Board) -> Result<Option<Change>> {
+        let Some(entry) = self.log.after(self.seen).await? else {
+            self.judge(board).await?;
+            return Ok(None);
+        };
+        let (number, started) = (entry.number, Instant::now());
+        let new = match self.prepare(config, &entry).await {
+            Ok(new) => new,
+            Err(error) if error.kind() == ErrorKind::Transient => return Err(error),
+            Err(error) => {
+                let hint = error.what_to_do().unwrap_or_default().to_owned();
+                tracing::error!(entry = number, %error, hint, "this deployment cannot run here; the present one runs on");
+                board.problem(Some(format!("entry {number} of the log cannot run here: {error}; {hint}")));
+                self.seen = number;
+                return Ok(None);
+            }
+        };
+        self.seen = number;
+        let (action, ready_ms) = (entry.action, started.elapsed().as_millis() as u64);
+        tracing::info!(entry = number, ?action, by = entry.by, note = entry.note, ready_ms, "the log has a new entry");
+        board.problem(None);
+        self.followed = entry;
+        let change = self.change(workers, &new)?;
+        let named: Vec<u64> = named(&self.followed).map(|deployment| deployment.number).collect();
+        self.ready.retain(|number, _| named.contains(number));
+        Ok(Some(change))
+    }
+}
+
+fn named(entry: &Entry) -> impl Iterator<Item = &Deployment> {
+    [Some(&entry.deployment), entry.canary.as_ref().map(|canary| &canary.deployment)].into_iter().flatten()
+}
