@@ -2,6 +2,7 @@
 
 mod failures;
 mod guest;
+mod hostile;
 mod limits;
 mod modules;
 mod rows;
