@@ -57,8 +57,9 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)
 	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
 
-soak: ## a hundred thousand simulated runs, and the model's large worlds (some twenty minutes)
+soak: ## a hundred thousand simulated runs, the model's large worlds, random guests and modules (some twenty minutes)
 	WASMILL_RUNS=100000 cargo test --release --workspace exactly_once_whatever_fails
+	WASMILL_FUZZ_SECONDS=60 cargo test --release --workspace --lib transform::tests::fuzz
 	cargo run --release $(MODEL) -- large
 
 limit:

@@ -6,7 +6,6 @@
 //!
 //! It knows nothing of columns, schemas or settings.
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +18,19 @@ use wasmtime::{Config, Engine, EngineWeak};
 
 use super::bindings::{Transformer, TransformerPre};
 use super::cached_code::CachedCode;
+use super::guest_log::paragraph;
 use super::host_functions::HostState;
-use super::module::{ModuleFile, ModuleInfo};
+use super::module::{ModuleFile, ModuleInfo, guarded};
 use crate::error::{Error, Result};
 
 /// How often the clock of the deadlines ticks: a guest is stopped at most this much after its deadline.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Compiled components that are kept in memory, so that whoever uploads many does not fill it. Those that run are held
+/// by their instances.
+const KEPT_COMPILED: usize = 32;
+/// The longest text of an error, which may repeat what stands in the module.
+const MAX_ERROR_BYTES: usize = 2000;
 
 /// Compiles modules and keeps deadlines. Cheap to clone; all clones are one engine.
 #[derive(Clone)]
@@ -36,7 +42,8 @@ struct Shared {
     engine: Engine,
     linker: Linker<HostState>,
     cache: Option<CachedCode>,
-    compiled: Mutex<HashMap<String, Component>>,
+    /// The last used at the end.
+    compiled: Mutex<Vec<(String, Component)>>,
 }
 
 /// A module that was checked, compiled and linked to the host functions; ready to be instantiated.
@@ -63,11 +70,16 @@ impl TransformEngine {
     ///
     /// Errors are of kind `Config` and say what to build instead.
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Module> {
+        guarded(|| self.load_unguarded(bytes))
+    }
+
+    fn load_unguarded(&self, bytes: &[u8]) -> Result<Module> {
         let file = ModuleFile::parse(bytes)?;
         let component = self.compile(&file)?;
         let linked = self.shared.linker.instantiate_pre(&component).and_then(TransformerPre::new);
         let pre = linked.map_err(|error| {
-            Error::config(format!("the module does not fit wasmill's interface: {error:#}"))
+            let text = paragraph(&format!("{error:#}"), MAX_ERROR_BYTES);
+            Error::config(format!("the module does not fit wasmill's interface: {text}"))
                 .hint("build it against the transform.wit of this version of wasmill")
         })?;
         Ok(Module { info: Arc::new(file.info), pre })
@@ -78,17 +90,26 @@ impl TransformEngine {
         let key = self.cache_key(&file.component);
         let remember = |component: &Component| {
             let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
-            compiled.insert(key.clone(), component.clone());
+            compiled.retain(|(other, _)| *other != key);
+            if compiled.len() == KEPT_COMPILED {
+                compiled.remove(0);
+            }
+            compiled.push((key.clone(), component.clone()));
         };
-        if let Some(component) = compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(component.clone());
+        let find = |known: &[(String, Component)]| known.iter().find(|(other, _)| *other == key).cloned();
+        let known = find(&compiled.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some((_, component)) = known {
+            remember(&component);
+            return Ok(component);
         }
         if let Some(component) = cache.as_ref().and_then(|cache| cache.load(engine, &key)) {
             remember(&component);
             return Ok(component);
         }
-        let component = Component::new(engine, &file.component)
-            .map_err(|error| Error::config(format!("the module is not valid WebAssembly: {error:#}")))?;
+        let component = Component::new(engine, &file.component).map_err(|error| {
+            let text = paragraph(&format!("{error:#}"), MAX_ERROR_BYTES);
+            Error::config(format!("the module is not valid WebAssembly: {text}"))
+        })?;
         if let Some(cache) = cache
             && let Ok(code) = component.serialize()
         {

@@ -27,6 +27,7 @@ mod host_functions;
 pub mod inspect;
 mod instance;
 mod module;
+mod module_cost;
 mod recover;
 pub mod scaffold;
 mod stats;

@@ -8,6 +8,9 @@
 //! stack is gone: a core module gets the type of our world instead, and a component's imports are read with the
 //! validator of `wasmparser`, which is made for files of strangers.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasm_encoder::{Module as CoreModule, RawSection};
@@ -18,6 +21,8 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::engine::hex;
+use super::guest_log::{bounded, harmless, paragraph};
+use super::module_cost::{self, Refusal};
 use crate::error::{Error, Result};
 
 /// Larger files are refused before they are parsed. A Python guest has 18 MB.
@@ -29,8 +34,23 @@ const PACKAGE: &str = "wasmill:transform";
 /// The contract; its world `transformer` is the type that a core module gets.
 const CONTRACT: &str = include_str!("../../../wit/transform.wit");
 
+/// What may stand before an interface in the name of a core module's import.
+const CORE_PREFIXES: [&str; 2] = ["[export]", "cm32p2|"];
+
 /// The interfaces that a guest may import.
 const GRANTED: [&str; 4] = ["types", "log", "metrics", "lookup"];
+
+/// Modules that a core module may import from. Ours are a handful.
+const MAX_IMPORTED: usize = 1000;
+
+/// The longest name or version that a module may give itself: both stand in records and dead letters.
+const MAX_SELF_BYTES: usize = 100;
+
+/// Names that one error lists.
+const LISTED: usize = 20;
+
+/// The longest text of an error, which may repeat what stands in the module.
+const MAX_ERROR_BYTES: usize = 2000;
 
 /// How the sections with a core module's component type begin.
 const TYPE_SECTION: &str = "component-type";
@@ -86,9 +106,32 @@ struct Signature {
     version: String,
 }
 
+impl Signature {
+    fn read(section: &[u8]) -> Result<Self> {
+        let wrong = |what: &str| Error::config(format!("the module's custom section `wasmill` is not valid: {what}"));
+        let signature: Self =
+            serde_json::from_slice(section).map_err(|error| wrong(&paragraph(&error.to_string(), MAX_ERROR_BYTES)))?;
+        // Both go where a terminal, a file name or a metric's label may be made of them.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
+        for (what, text) in [("name", &signature.name), ("version", &signature.version)] {
+            if text.len() > MAX_SELF_BYTES || !text.bytes().all(plain) {
+                return Err(wrong(&format!(
+                    "the {what} `{}` must be at most {MAX_SELF_BYTES} letters, digits, `-`, `_`, `.` and `+`",
+                    bounded(text, MAX_SELF_BYTES)
+                )));
+            }
+        }
+        Ok(signature)
+    }
+}
+
 impl ModuleFile {
     /// Checks `bytes`. Every error is of kind `Config`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        guarded(|| Self::take_apart(bytes))
+    }
+
+    fn take_apart(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_MODULE_BYTES {
             return Err(Error::config(format!(
                 "the module has {} bytes, and at most {MAX_MODULE_BYTES} are allowed",
@@ -96,6 +139,12 @@ impl ModuleFile {
             )));
         }
         let outline = Outline::read(bytes)?;
+        module_cost::check(bytes).map_err(|refusal| match refusal {
+            Refusal::Damaged(error) => damaged(&error),
+            Refusal::TooLarge(text) => Error::config(format!("the module {text}")).hint(
+                "an honest module stays far below this; build with optimisation, as `wasmill transform build` does",
+            ),
+        })?;
         let component = match outline.kind {
             ModuleKind::Component => bytes.to_vec(),
             ModuleKind::CoreModule => componentize(bytes, &outline)?,
@@ -119,12 +168,19 @@ impl ModuleFile {
     }
 }
 
+/// The last resort, should a module be stranger than the tools expect that take it apart: their panic is its refusal.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::config("the module made the compiler fail").hint("build it again, with another toolchain"))
+    })
+}
+
 /// What a pass over the file's sections shows.
 struct Outline {
     kind: ModuleKind,
     signature: Signature,
     /// Import modules of the outermost core module.
-    core_imports: Vec<String>,
+    core_imports: BTreeSet<String>,
     /// Whether it carries its component type.
     typed: bool,
 }
@@ -135,15 +191,16 @@ impl Outline {
             return Err(Error::config("the file is not a WebAssembly module (it does not begin with \\0asm)")
                 .hint("give the .wasm file that `wasmill transform build` writes"));
         }
-        let broken = |error: &dyn std::fmt::Display| {
-            Error::config(format!("the module is damaged or cut short: {error}")).hint("build or copy it again")
+        let mut outline = Self {
+            kind: ModuleKind::CoreModule,
+            signature: Signature::default(),
+            core_imports: BTreeSet::new(),
+            typed: false,
         };
-        let mut outline =
-            Self { kind: ModuleKind::CoreModule, signature: Signature::default(), core_imports: vec![], typed: false };
         let mut depth = 0_usize;
         let mut signed = false;
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload.map_err(|error| broken(&error))? {
+            match payload.map_err(|error| damaged(&error))? {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 && encoding == Encoding::Component {
                         outline.kind = ModuleKind::Component;
@@ -153,16 +210,17 @@ impl Outline {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ImportSection(section) if depth == 1 => {
                     for import in section.into_imports() {
-                        let module = import.map_err(|error| broken(&error))?.module.to_owned();
-                        if !outline.core_imports.contains(&module) {
-                            outline.core_imports.push(module);
+                        outline.core_imports.insert(import.map_err(|error| damaged(&error))?.module.to_owned());
+                        if outline.core_imports.len() > MAX_IMPORTED {
+                            return Err(Error::config(format!(
+                                "the module imports from more than {MAX_IMPORTED} other modules"
+                            ))
+                            .hint(BUILD_HINT));
                         }
                     }
                 }
                 Payload::CustomSection(section) if section.name() == "wasmill" && !signed => {
-                    outline.signature = serde_json::from_slice(section.data()).map_err(|error| {
-                        Error::config(format!("the module's custom section `wasmill` is not valid: {error}"))
-                    })?;
+                    outline.signature = Signature::read(section.data())?;
                     signed = true;
                 }
                 Payload::CustomSection(section) if section.name().starts_with(TYPE_SECTION) => {
@@ -177,7 +235,12 @@ impl Outline {
 
 /// Makes a component of a core module.
 fn componentize(module: &[u8], outline: &Outline) -> Result<Vec<u8>> {
-    let foreign: Vec<_> = outline.core_imports.iter().filter(|module| module.starts_with("wasi")).cloned().collect();
+    // The encoder gives a meaning to other names too, such as that of a module that it is to be linked with.
+    let ours = |module: &&String| {
+        let rest = CORE_PREFIXES.iter().find_map(|prefix| module.strip_prefix(prefix)).unwrap_or(module);
+        rest.strip_prefix(PACKAGE).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let foreign: Vec<_> = outline.core_imports.iter().filter(|module| !ours(module)).cloned().collect();
     if !foreign.is_empty() {
         return Err(foreign_imports(&foreign));
     }
@@ -186,7 +249,8 @@ fn componentize(module: &[u8], outline: &Outline) -> Result<Vec<u8>> {
             .hint("build it with the wasmill SDK or with wit-bindgen against wit/transform.wit"));
     }
     let refused = |error: &dyn std::fmt::Display| {
-        Error::config(format!("the module cannot be made into a component: {error}"))
+        let text = paragraph(&error.to_string(), MAX_ERROR_BYTES);
+        Error::config(format!("the module cannot be made into a component: {text}"))
             .hint("build it against the transform.wit of this version of wasmill")
     };
     Validator::new().validate_all(module).map_err(|error| refused(&error))?;
@@ -216,8 +280,9 @@ fn with_our_type(module: &[u8]) -> anyhow::Result<Vec<u8>> {
 
 /// The component's imports and exports by name; refuses imports that nobody here grants.
 fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
-    let (types, imports, exports) =
-        outer_names(component).map_err(|error| Error::config(format!("the component cannot be read: {error}")))?;
+    let (types, imports, exports) = outer_names(component).map_err(|error| {
+        Error::config(format!("the component cannot be read: {}", paragraph(&error.to_string(), MAX_ERROR_BYTES)))
+    })?;
     let granted = |name: &String| match types.component_item_for_import(name).map(|item| item.ty) {
         Some(ComponentEntityType::Instance(id)) => {
             GRANTED.iter().any(|granted| our_interface(name, granted).is_some()) || only_types(&types, id)
@@ -277,6 +342,16 @@ fn foreign_imports(names: &[String]) -> Error {
     Error::config(format!("the module imports what wasmill does not grant: {}", listed(names))).hint(BUILD_HINT)
 }
 
+fn damaged(error: &dyn std::fmt::Display) -> Error {
+    let text = paragraph(&error.to_string(), MAX_ERROR_BYTES);
+    Error::config(format!("the module is damaged or cut short: {text}")).hint("build or copy it again")
+}
+
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let shown: Vec<_> = names.iter().take(LISTED).map(|name| harmless(name)).collect();
+    let more = names.len().saturating_sub(LISTED);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }

@@ -140,7 +140,7 @@ fn only_the_poison_rows_are_given_up_however_slow_they_are() {
         format!("(local.set $i (i32.const 0)) {}", super::guest::if_any_is(n, forever).replace("$next", &label))
     });
     guest.process = format!("{} {}", poison.concat(), guest.process);
-    let limits = GuestLimits { deadline: Duration::from_millis(100), ..config("").limits };
+    let limits = GuestLimits { deadline: Duration::from_millis(200), ..config("").limits };
     let chain = link(&[(TransformConfig { limits, ..config("guest") }, guest.build())], events_schema()).unwrap();
     // Both together take fifteen deadlines to find, and the search has twelve for each.
     let output = run(&mut chain.instantiate().unwrap(), 256).unwrap();

@@ -1,7 +1,9 @@
 //! Whole modules through the engine: an honest one built by the SDK, and hostile ones in the text format.
 
 mod failures;
+mod fuzz;
 mod guest;
+mod hostile;
 mod limits;
 mod modules;
 mod rows;
