@@ -40,6 +40,8 @@ SESSION_SECONDS = 6
 PATIENCE_SECONDS = 90
 DRAIN_SECONDS = 240
 SHARE_OF_PAIRS = 0.2
+# From so many minutes on a run is long enough for faults that are.
+LONG_MINUTES = 5
 
 
 @dataclass
@@ -128,16 +130,19 @@ class Run:
         while time.time() < deadline:
             if (when := self.commits.all_after(since, self.ground.topic_partitions)) is not None:
                 return when
+            self.ground.look()
             time.sleep(0.1)
         return None
 
     def next_faults(self):
         """Each of the faults once, in random order, then again; now and then two at once."""
-        names = self.options.only or list(faults.FAULTS)
+        long = self.options.minutes >= LONG_MINUTES
+        names = self.options.only or [name for name in faults.FAULTS if long or name not in faults.LONG]
+        seconds = [name for name in names if name not in faults.LONG]
         while True:
             for name in self.chance.sample(names, len(names)):
-                second = self.chance.choice(names) if self.chance.random() < SHARE_OF_PAIRS else None
-                yield [name] if second is None else [name, second]
+                is_pair = self.chance.random() < SHARE_OF_PAIRS and name not in faults.LONG
+                yield [name, self.chance.choice(seconds)] if is_pair else [name]
 
     def one(self, names):
         """One fault (or two, the second while the first is still felt), and the recovery from it."""
@@ -151,7 +156,7 @@ class Run:
             if counted_from == faults.END or len(names) > 1:
                 since = ended or time.time()
         recovered = self.wait_for_commits(since)
-        self.failures += self.ground.ended_by_themselves()
+        self.failures += self.ground.verdict() + self.ground.ended_by_themselves()
         while len(self.ground.hosts) < 2:
             self.ground.start_host()
         lasted = time.time() - began

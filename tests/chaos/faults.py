@@ -12,10 +12,12 @@ import time
 import hosts as processes
 import kafka_server
 import process
+import watch
 
 MOST_TOPIC_PARTITIONS = 8
 MOST_HOSTS = 3
 READY_SECONDS = 120
+SILENCE_SECONDS = 45
 
 
 class Ground:
@@ -29,6 +31,8 @@ class Ground:
         self.deployment = "first"
         self.topic_partitions = job.topic_partitions
         self.notes = []
+        # Of the fault that goes on; its verdict comes once it is got over.
+        self.watch = None
 
     def start_host(self, **options):
         self.started += 1
@@ -50,6 +54,19 @@ class Ground:
         for host in gone:
             self.hosts.remove(host)
         return [f"{host.name} ended by itself with {host.child.returncode}:\n{host.log_tail()}" for host in gone]
+
+    def look(self):
+        """To be called all the while that a fault is got over."""
+        if self.watch is not None:
+            self.watch.look()
+
+    def verdict(self):
+        """What the hosts must not have done while they were watched."""
+        if self.watch is None:
+            return []
+        (failures, notes), self.watch = self.watch.verdict(), None
+        self.notes += notes
+        return failures
 
     def pause(self, least, most):
         time.sleep(self.chance.uniform(least, most))
@@ -95,6 +112,20 @@ def restart_broker(ground):
 def restart_namenode(ground):
     """The only NameNode, killed or in good order."""
     return ground.restart("namenode", ground.chance.choice([signal.SIGKILL, signal.SIGTERM]))
+
+
+def silence_namenode(ground):
+    """SIGSTOP for long: connections stay open, and nothing is answered. Hosts must keep within their memory, stay in the group, and
+    go on by themselves."""
+    ground.watch = watch.Watch(ground.hosts)
+    with ground.cluster.locked():
+        there = ground.cluster.server("namenode")
+    process.send(there["pid"], there["start_ticks"], signal.SIGSTOP)
+    try:
+        ground.watch.go_on(SILENCE_SECONDS)
+    finally:
+        process.send(there["pid"], there["start_ticks"], signal.SIGCONT)
+    return time.time()
 
 
 def kill_datanode(ground):
@@ -149,9 +180,12 @@ FAULTS = {
     "stop a host past its session, go on": (stop_host, BEGIN),
     "restart the broker": (restart_broker, END),
     "restart the NameNode": (restart_namenode, END),
+    "stop the NameNode for long, go on": (silence_namenode, END),
     "kill a DataNode, start it again": (kill_datanode, BEGIN),
     "start or end a host": (start_host, BEGIN),
     "no space for the table": (fill_storage, END),
     "add topic partitions": (add_topic_partitions, END),
     "change the deployment": (change_deployment, END),
 }
+# What takes too long for a short run, and comes alone: what is asserted of it could be another one's doing.
+LONG = {"stop the NameNode for long, go on"}

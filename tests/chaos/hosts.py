@@ -16,6 +16,8 @@ SHIPPED = ROOT / "host" / "pipelines" / "listen-events.toml"
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 45
+# For all open files of a host together.
+MEMORY_BUDGET_MB = 64
 
 EXTRA_TRANSFORM = f"""
 [[transforms]]
@@ -51,7 +53,7 @@ def pipeline_text(deployment, job):
     else:
         options += f'"session.timeout.ms" = "{job.session_seconds * 1000}"\n"heartbeat.interval.ms" = "1000"\n'
     text = replaced(text, '"client.id" = "wasmill"\n', options)
-    text = replaced(text, 'memory_budget = "256MB"', 'memory_budget = "64MB"\nworkers = 2')
+    text = replaced(text, 'memory_budget = "256MB"', f'memory_budget = "{MEMORY_BUDGET_MB}MB"\nworkers = 2')
     if deployment == "second":
         text = replaced(text, "\n[table]", f"{EXTRA_TRANSFORM}\n[table]")
     return text

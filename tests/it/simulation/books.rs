@@ -54,6 +54,12 @@ struct Pages {
     produced: BTreeMap<MessageId, Produced>,
     /// Messages that end in a row or a dead letter, and were not seen yet.
     unseen: BTreeSet<MessageId>,
+    /// Messages that were gone from the topic before anybody saw them: they may be lost, if a record says so.
+    expired: BTreeSet<MessageId>,
+    /// Messages before this offset are gone from the topic.
+    first: BTreeMap<i32, i64>,
+    /// Published files that the job downstream took away, and what it made of them.
+    taken: BTreeSet<String>,
     /// In which file each message was seen first. A row stays seen when a job moves or removes it.
     seen: HashMap<MessageId, String>,
     published: BTreeSet<String>,
@@ -97,6 +103,44 @@ impl Books {
     /// The first violation.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.pages.lock().unwrap().violations.first().cloned()
+    }
+
+    /// Messages before `first` are gone from the topic.
+    pub(super) fn expired(&self, partition: i32, first: i64) {
+        let mut pages = self.pages.lock().unwrap();
+        pages.first.insert(partition, first);
+        let later = pages.unseen.split_off(&(partition, first));
+        let gone = pages.unseen.split_off(&(partition, 0));
+        pages.unseen.extend(later);
+        pages.expired.extend(gone);
+    }
+
+    /// The job downstream takes a file away, and perhaps makes another of it.
+    pub(super) fn took(&self, paths: impl IntoIterator<Item = String>) {
+        self.pages.lock().unwrap().taken.extend(paths);
+    }
+
+    /// Whether the job downstream has taken this file away, or made it.
+    pub(super) fn is_taken(&self, path: &str) -> bool {
+        self.pages.lock().unwrap().taken.contains(path)
+    }
+
+    /// Whether a gap may be recorded from `start` to `next`: all was gone, and nobody had seen it.
+    pub(super) fn check_gap(&self, partition: i32, start: i64, next: i64) -> Result<(), String> {
+        let pages = self.pages.lock().unwrap();
+        if pages.first.get(&partition).is_none_or(|first| *first < next) {
+            return Err(format!("offsets {start}..{next} are recorded as expired, and are still there"));
+        }
+        let mut messages = pages.produced.range((partition, start)..(partition, next)).map(|(message, _)| message);
+        match messages.find(|message| pages.seen.contains_key(*message)) {
+            Some(seen) => Err(format!("{seen:?} is visible, and in the gap {start}..{next}")),
+            None => Ok(()),
+        }
+    }
+
+    /// A message of these offsets that expired, and that nobody saw.
+    pub(super) fn lost(&self, partition: i32, start: i64, next: i64) -> Option<MessageId> {
+        self.pages.lock().unwrap().expired.range((partition, start)..(partition, next)).next().copied()
     }
 
     /// A host acknowledges all messages before `next`.
@@ -157,6 +201,7 @@ impl Pages {
             self.violations.push(Violation::new(Kind::Doubled, text));
         }
         self.unseen.remove(&message);
+        self.expired.remove(&message);
         let why = match self.produced.get(&message) {
             None => "it was never produced".to_owned(),
             Some(produced) => match found.differs_from(path, produced) {

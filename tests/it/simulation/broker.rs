@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wasmill::error::Result;
+use futures::future::BoxFuture;
+use wasmill::error::{Error, Result};
 use wasmill::source::{
     Message, OwnedMessages, PartitionReader, Read, Source, SourceBatch, SourceEvent, TopicPartition, Wake,
 };
 
 use super::books::Books;
 use super::executor::Simulator;
-use super::message;
+use super::message::{self, MessageId};
 
 #[derive(Default)]
 struct Log {
     messages: Vec<(i64, Option<Vec<u8>>)>,
+    /// The first offset that is left.
+    first: i64,
     next: i64,
 }
 
@@ -37,6 +40,10 @@ struct State {
     owners: BTreeMap<i32, usize>,
     /// Who gets it as soon as its owner has released it.
     promised: BTreeMap<i32, (usize, Duration)>,
+    /// How often the topic was deleted and created anew.
+    made_anew: u64,
+    /// How often each message was handed out, where that is asked.
+    fetched: Option<BTreeMap<MessageId, u64>>,
 }
 
 /// How long a host may take to give back what was revoked.
@@ -50,6 +57,8 @@ pub(super) struct Broker {
     hours: u64,
     /// Whether rows pass a guest.
     guest: bool,
+    /// Whether readers are told what the topic is.
+    says_identity: bool,
     state: Mutex<State>,
 }
 
@@ -63,10 +72,17 @@ impl Broker {
         books: &Arc<Books>,
         topic_partitions: usize,
         (hours, guest): (u64, bool),
+        says_identity: bool,
     ) -> Arc<Self> {
         let logs = (0..topic_partitions).map(|_| Log::default()).collect();
         let state = Mutex::new(State { logs, ..State::default() });
-        Arc::new(Self { simulator: Arc::clone(simulator), books: Arc::clone(books), hours, guest, state })
+        let (simulator, books) = (Arc::clone(simulator), Arc::clone(books));
+        Arc::new(Self { simulator, books, hours, guest, says_identity, state })
+    }
+
+    /// What the topic is, beyond its name.
+    fn identity(&self) -> String {
+        format!("topic {}", self.state.lock().unwrap().made_anew)
     }
 
     /// Appends a few messages to each topic partition: events over several hours, late ones, tombstones, garbage, gaps as
@@ -85,6 +101,51 @@ impl Broker {
                 log.next += 1;
             }
         }
+    }
+
+    /// Messages of one topic partition that are old enough are deleted, read or not.
+    pub(super) fn expire(&self) {
+        let mut state = self.state.lock().unwrap();
+        let partition = self.simulator.draw(state.logs.len() as u64) as usize;
+        let log = &mut state.logs[partition];
+        log.first += self.simulator.draw((log.next - log.first + 1) as u64) as i64;
+        let gone = log.messages.partition_point(|(offset, _)| *offset < log.first);
+        log.messages.drain(..gone);
+        self.books.expired(partition as i32, log.first);
+    }
+
+    /// The topic is deleted, and another one created under its name, which soon has more messages. None of them may ever be
+    /// visible: the books do not know them.
+    pub(super) fn make_anew(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.made_anew += 1;
+        for (partition, log) in (0..).zip(state.logs.iter_mut()) {
+            let next = log.next + 1 + self.simulator.draw(40) as i64;
+            let messages = (0..next).map(|offset| {
+                let id = message::row_id((partition + 500, offset));
+                (offset, Some(format!("{{\"id\":{id},\"ts\":{}}}", message::FIRST_EVENT_MS).into_bytes()))
+            });
+            *log = Log { messages: messages.collect(), first: 0, next };
+        }
+    }
+
+    /// From now on nothing is delivered twice, every question is answered, and what is handed out is counted.
+    pub(super) fn count_fetches(&self) {
+        self.state.lock().unwrap().fetched = Some(BTreeMap::new());
+    }
+
+    /// How many messages were handed out, and those that were handed out more than once.
+    pub(super) fn fetched(&self) -> (usize, Vec<MessageId>) {
+        let state = self.state.lock().unwrap();
+        let fetched = state.fetched.iter().flatten();
+        (fetched.clone().count(), fetched.filter(|(_, times)| **times > 1).map(|(message, _)| *message).collect())
+    }
+
+    /// How many messages nobody has fetched yet.
+    pub(super) fn unread(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        let all: usize = state.logs.iter().map(|log| log.messages.len()).sum();
+        all - state.fetched.iter().flatten().count()
     }
 
     pub(super) fn join(&self, host: usize) {
@@ -201,7 +262,15 @@ impl Source for Connection {
     }
 
     fn identity(&mut self, _: &TopicPartition) -> Result<String> {
-        Ok("the-one".to_owned())
+        Ok(self.broker.identity())
+    }
+
+    fn after_loss(&mut self, topic_partition: &TopicPartition, position: i64) -> Result<i64> {
+        let first = self.broker.state.lock().unwrap().logs[topic_partition.partition as usize].first;
+        if first > position {
+            return Ok(first);
+        }
+        Err(Error::transient(format!("offset {position} of {topic_partition} is there again")))
     }
 
     fn first_positions(&mut self, topic_partitions: &[TopicPartition]) -> Result<Vec<i64>> {
@@ -278,10 +347,15 @@ impl Source for Connection {
 impl PartitionReader for Reader {
     fn read(&mut self, limit: usize) -> Result<Read> {
         let simulator = &self.broker.simulator;
+        let mut state = self.broker.state.lock().unwrap();
+        let State { logs, fetched, .. } = &mut *state;
+        let log = &logs[self.partition as usize];
+        if self.position < log.first {
+            return Ok(Read::Expired { position: self.position });
+        }
         // Once in a while what was delivered is delivered again.
-        let position = if simulator.once_in(20) { (self.position - 3).max(0) } else { self.position };
-        let state = self.broker.state.lock().unwrap();
-        let log = &state.logs[self.partition as usize];
+        let again = fetched.is_none() && simulator.once_in(20);
+        let position = if again { (self.position - 3).max(log.first) } else { self.position };
         let most = 1 + simulator.draw(limit as u64) as usize;
         let first = log.messages.partition_point(|(offset, _)| *offset < position);
         let found = log.messages[first..].iter().take(most);
@@ -290,12 +364,34 @@ impl PartitionReader for Reader {
         for (offset, payload) in found {
             messages.push(Message { offset: *offset, timestamp_ms: None, key: None, payload: payload.as_deref() });
             next = Some(offset + 1);
+            if let Some(fetched) = fetched {
+                *fetched.entry((self.partition, *offset)).or_default() += 1;
+            }
         }
         let Some(next) = next else {
             let next = log.next;
-            return Ok(if next > self.position { Read::End { next } } else { Read::Empty });
+            if next <= self.position {
+                return Ok(Read::Empty);
+            }
+            self.position = next;
+            return Ok(Read::End { next });
         };
         self.position = self.position.max(next);
         Ok(Read::Batch(SourceBatch { topic_partition: named(self.partition), messages: Box::new(messages), next }))
+    }
+
+    fn identity(&self) -> Option<BoxFuture<'static, Result<Option<String>>>> {
+        if !self.broker.says_identity {
+            return None;
+        }
+        let broker = Arc::clone(&self.broker);
+        Some(Box::pin(async move {
+            broker.simulator.pass().await;
+            let is_counted = broker.state.lock().unwrap().fetched.is_some();
+            if !is_counted && broker.simulator.once_in(200) {
+                return Err(Error::transient("the broker does not answer"));
+            }
+            Ok(Some(broker.identity()))
+        }))
     }
 }

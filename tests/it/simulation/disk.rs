@@ -12,7 +12,7 @@ use bytes::Bytes;
 use wasmill::storage::{Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageResult};
 
 use super::books::Books;
-use super::contents::{Caller, Contents, File};
+use super::contents::{AUDITOR, Caller, Contents, File};
 use super::executor::{Blow, Simulator};
 use super::faults::{Faults, Trouble};
 use super::reader::is_visible;
@@ -100,7 +100,7 @@ impl Disk {
         self.hits.lock().unwrap().clone()
     }
 
-    fn hit(&self, step: StepName, fault: &'static str) {
+    pub(super) fn hit(&self, step: StepName, fault: &'static str) {
         *self.hits.lock().unwrap().entry((step, fault)).or_default() += 1;
     }
 
@@ -119,6 +119,10 @@ impl Disk {
         let step = of_mutation(&mutation, self.contents.lock().unwrap().circumstances(caller, &mutation));
         if let Some(wait) = spite::before(step, mutation.path()) {
             self.wait_with_spite(caller, &wait, &faults).await;
+        }
+        if step.starts_with("stage") && faults.staging_ms.1 > 0 {
+            let takes = Duration::from_millis(self.simulator.draw_between(faults.staging_ms));
+            self.simulator.sleep(takes).await;
         }
         let trouble = self.trouble.lock().unwrap().and_then(|trouble| trouble.of_mutation(&mutation, &self.simulator));
         let fault = trouble.unwrap_or_else(|| faults.of_mutation(step, &mutation, &self.simulator));
@@ -264,7 +268,8 @@ impl Disk {
             _ => None,
         };
         let step = of_question(operation, path, renamed);
-        let faults = *self.faults.lock().unwrap();
+        // Only hosts are tormented.
+        let faults = if caller == AUDITOR { Faults::default() } else { *self.faults.lock().unwrap() };
         let trouble = self.trouble.lock().unwrap().and_then(|trouble| trouble.of_question(path));
         let fault = trouble.unwrap_or_else(|| faults.of_question(step, &self.simulator));
         self.hit(step, fault);

@@ -3,6 +3,7 @@
 
 use wasmill::checkpoint::{Record, mark_name, newest, record_name};
 
+use super::books::Books;
 use super::contents::Contents;
 use super::disk::Disk;
 use super::executor::Simulator;
@@ -18,7 +19,7 @@ pub(super) enum Sign {
 }
 
 /// One look at one topic partition, and what follows from it.
-pub(super) fn work(disk: &Disk, simulator: &Simulator, topic_partitions: u64, sign: Sign) {
+pub(super) fn work(disk: &Disk, books: &Books, simulator: &Simulator, topic_partitions: u64, sign: Sign) {
     let partition = simulator.draw(topic_partitions);
     let mut contents = disk.contents.lock().unwrap();
     let Some(newest) = newest_record(&contents, partition) else { return };
@@ -45,8 +46,10 @@ pub(super) fn work(disk: &Disk, simulator: &Simulator, topic_partitions: u64, si
     let Some(file) = contents.files.remove(&path) else { return };
     if simulator.once_in(2) {
         let compacted = path.replace("/part-", "/compacted-");
+        books.took([compacted.clone()]);
         contents.files.insert(compacted, file);
     }
+    books.took([path.clone()]);
     drop(contents);
     disk.note(|| format!("the job downstream takes {path}"));
 }

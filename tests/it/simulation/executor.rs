@@ -1,6 +1,7 @@
 //! A seeded, single-threaded executor with a clock of its own: which task goes on next is drawn, and the tasks of a host
 //! can be dropped between any two of their steps. That is a crash.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasmill::runtime::Runtime;
 
+use super::message;
+
 /// What an operation of a host asks the world to do to that host, once the task that runs has been polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blow {
@@ -21,8 +24,16 @@ pub(super) enum Blow {
     CutOff(usize),
 }
 
+/// How far the wall clocks of the hosts are wrong, in hours: from the least to the most.
+pub(super) type ClockErrors = (i64, i64);
+
+/// A host's wall clock keeps its error for so long, then jumps to another one.
+const CLOCK_KEEPS: Duration = Duration::from_millis(300);
+
 /// What all hosts of a simulated world share: chance and time.
 pub(super) struct Simulator {
+    seed: u64,
+    clock_errors: ClockErrors,
     state: Mutex<State>,
 }
 
@@ -35,7 +46,7 @@ struct State {
 }
 
 impl Simulator {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
+    pub(super) fn new(seed: u64, clock_errors: ClockErrors) -> Arc<Self> {
         let state = State {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Duration::ZERO,
@@ -43,7 +54,18 @@ impl Simulator {
             timers: vec![],
             blows: vec![],
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { seed, clock_errors, state: Mutex::new(state) })
+    }
+
+    /// How wrong the wall clock of a host is now, in milliseconds. Nothing is drawn for it, so that a run is the same run
+    /// whatever its clocks do.
+    fn clock_error_ms(&self, host: usize) -> i64 {
+        let (least, most) = self.clock_errors;
+        let turn = self.now().as_millis() / CLOCK_KEEPS.as_millis();
+        let mut hasher = std::hash::DefaultHasher::new();
+        (self.seed, host, turn).hash(&mut hasher);
+        let span = most.abs_diff(least) * message::HOUR_MS as u64;
+        least * message::HOUR_MS + hasher.finish().checked_rem(span).unwrap_or(0) as i64
     }
 
     /// A number below `below`.
@@ -138,7 +160,7 @@ impl Runtime for HostRuntime {
     }
 
     fn now_ms(&self) -> i64 {
-        super::message::START_MS + self.simulator.now().as_millis() as i64
+        message::START_MS + self.simulator.now().as_millis() as i64 + self.simulator.clock_error_ms(self.host)
     }
 
     fn random(&self) -> u128 {

@@ -22,6 +22,8 @@ pub(super) struct Faults {
     pub(super) stalls: &'static [(StepName, u64)],
     /// For how long, in milliseconds.
     pub(super) stall_ms: (u64, u64),
+    /// How long every operation on a staged file takes, in milliseconds.
+    pub(super) staging_ms: (u64, u64),
     /// A process that is slow just until what it knows is wrong (see [`super::spite`]), at some steps.
     pub(super) spite: u64,
     /// The storage renames by a copy and a delete, which none may (V13).

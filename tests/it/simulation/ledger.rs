@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wasmill::checkpoint::{ChainName, Id, Record, newest, parse_name};
+use wasmill::checkpoint::{ChainName, Id, Record, RecordKind, RowCounts, newest, parse_name};
 
 use super::books::{Books, Kind, Violation};
 use super::disk::Disk;
@@ -93,7 +93,14 @@ fn chain(records: &Records) -> Result<Vec<Record>, String> {
 }
 
 fn check_counts(record: &Record, books: &Books) -> Result<(), String> {
-    let (rows, dead_letters, filtered) = books.outcomes(record.topic_partition, record.start, record.next);
+    let (partition, start, next) = (record.topic_partition, record.start, record.next);
+    if record.kind == RecordKind::Gap && record.rows == RowCounts::default() {
+        return books.check_gap(partition, start, next);
+    }
+    if let Some(lost) = books.lost(partition, start, next) {
+        return Err(format!("record {} accounts for {lost:?}, which nobody saw", record.sequence));
+    }
+    let (rows, dead_letters, filtered) = books.outcomes(partition, start, next);
     let counted = record.rows;
     let wanted = (rows + dead_letters + filtered, rows, filtered, dead_letters);
     let found = (counted.messages, counted.written, counted.filtered, counted.dead_lettered);

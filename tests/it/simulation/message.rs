@@ -3,13 +3,14 @@
 
 use super::executor::Simulator;
 
-/// The wall clock at the start of a run, in milliseconds since 1970.
+/// The right time at the start of a run, in milliseconds since 1970: 22:13:20 in UTC.
 pub(super) const START_MS: i64 = 1_700_000_000_000;
 
 /// Event times begin here: before the start of the run, so that most events are late.
-const FIRST_EVENT_MS: i64 = 1_600_000_000_000;
+pub(super) const FIRST_EVENT_MS: i64 = 1_600_000_000_000;
 
-const HOUR_MS: i64 = 3_600_000;
+/// An hour in milliseconds.
+pub(super) const HOUR_MS: i64 = 3_600_000;
 
 /// A message's identity: topic partition and offset.
 pub(super) type MessageId = (i32, i64);

@@ -12,8 +12,12 @@
 //! | `WASMILL_RULE` | without this rule |
 //! | `WASMILL_TRACE` | so many lines of the trace |
 
+mod anew;
+mod auditor;
+mod back_pressure;
 mod books;
 mod broker;
+mod clocks;
 mod contents;
 mod deployment;
 mod disk;
@@ -135,6 +139,7 @@ fn assert_covered(hits: &Hits) {
     points
         .extend(["stage create", "stage write", "temporary create", "temporary write"].map(|step| (step, "no space")));
     points.push(("staging list", "stale"));
+    points.push(("audit", "answered"));
     let count = |point: &(&'static str, &'static str)| hits.get(point).copied().unwrap_or(0);
     let rare: Vec<_> =
         points.iter().map(|point| (point, count(point))).filter(|(_, count)| *count < LEAST_HITS).collect();

@@ -32,6 +32,8 @@ pub(super) struct Profile {
     pub(super) late: u64,
     /// The job downstream works once in so many steps.
     pub(super) downstream: u64,
+    /// Messages expire once in so many steps, read or not.
+    pub(super) expiry: u64,
     /// Hosts run one of two deployments, whose schemas differ.
     pub(super) deployments: bool,
 }
@@ -47,6 +49,7 @@ const FAULTS: Faults = Faults {
     crash: 60,
     stalls: &[],
     stall_ms: (0, 0),
+    staging_ms: (0, 0),
     spite: 0,
     rename_by_copy: false,
 };
@@ -62,6 +65,7 @@ const FEW: Faults = Faults {
     crash: 40,
     stalls: &[],
     stall_ms: (100, 1_500),
+    staging_ms: (0, 0),
     spite: 0,
     rename_by_copy: false,
 };
@@ -82,6 +86,7 @@ const MIXED: Profile = Profile {
     trouble_steps: (5, 60),
     late: 40,
     downstream: 40,
+    expiry: 0,
     deployments: false,
 };
 
@@ -181,8 +186,11 @@ const LATE: Profile = Profile {
 /// Rolling deployments with another schema, and many hive partitions.
 const DEPLOYMENTS: Profile = Profile { name: "deployments", hours: 60, deployments: true, ..MIXED };
 
+/// Messages that are gone before anybody has read them, or while somebody does.
+const EXPIRING: Profile = Profile { name: "expiring", expiry: 50, calm: (4, 24), trouble: 60, ..MIXED };
+
 /// All of them.
-pub(super) const ALL: [Profile; 7] = [MIXED, ZOMBIES, DOWNSTREAM, TROUBLED, CRASHING, LATE, DEPLOYMENTS];
+pub(super) const ALL: [Profile; 8] = [MIXED, ZOMBIES, DOWNSTREAM, TROUBLED, CRASHING, LATE, DEPLOYMENTS, EXPIRING];
 
 /// The profile of this name.
 pub(super) fn named(name: &str) -> Profile {
@@ -190,7 +198,7 @@ pub(super) fn named(name: &str) -> Profile {
 }
 
 /// What can be taken out of a world, to see whether a failure needs it.
-pub(super) const CLASSES: [&str; 15] = [
+pub(super) const CLASSES: [&str; 16] = [
     "crash",
     "not-applied",
     "unanswered",
@@ -205,6 +213,7 @@ pub(super) const CLASSES: [&str; 15] = [
     "cut-off",
     "freeze",
     "rebalance",
+    "expiry",
     "deployments",
 ];
 
@@ -227,6 +236,7 @@ impl Profile {
                 }
                 "trouble" => self.trouble = 0,
                 "downstream" => self.downstream = 0,
+                "expiry" => self.expiry = 0,
                 "deployments" => self.deployments = false,
                 // Those are disturbances: the world asks for them.
                 _ => {}

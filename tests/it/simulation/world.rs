@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use wasmill::audit::{self, Code, Options, Subject};
 use wasmill::checkpoint::{Protocol, Retention};
 use wasmill::decode::json::JsonDecoder;
 use wasmill::pipeline::membership::{Membership, Step, WorkerHandle};
@@ -17,19 +16,29 @@ use wasmill::sink::stage::Memory;
 use wasmill::source::Wake;
 use wasmill::storage::{Location, Storage};
 
+use super::auditor::Auditor;
 use super::books::{Books, Kind, Violation};
 use super::broker::{Broker, Connection};
 use super::contents::Caller;
 use super::deployment::{Which, deployment};
 use super::disk::{Disk, Hits, Mounted};
 use super::downstream::{self, Sign};
-use super::executor::{Blow, HostRuntime, Simulator, Tasks};
+use super::executor::{Blow, ClockErrors, HostRuntime, Simulator, Tasks};
 use super::faults::{Faults, Trouble};
 use super::ledger;
 use super::profile::{Profile, named};
 use super::reader::{DEAD_LETTERS, TABLE};
 
 const TOPIC_PARTITIONS: i32 = 2;
+
+/// How wrong the wall clocks are, in hours: they jump from one error to another all the time.
+const CLOCK_ERRORS: ClockErrors = (-48, 48);
+
+/// Of so many runs, one is audited while it goes on.
+const AUDITED: u64 = 10;
+
+/// What a host says of a topic that is another one now.
+const MADE_ANEW: &str = "the topic was deleted and created anew";
 
 /// Steps after which nobody goes on any more.
 const PATIENCE: u64 = 30_000;
@@ -46,6 +55,9 @@ pub(super) struct Case {
     pub(super) protocol: Protocol,
     /// Rule V13, which is the storage's: a rename is one step.
     pub(super) atomic_rename: bool,
+    /// A rule of the source: readers are told what the topic is when a range ends.
+    pub(super) says_identity: bool,
+    pub(super) clock_errors: ClockErrors,
 }
 
 impl Case {
@@ -59,6 +71,8 @@ impl Case {
             without: Vec::new(),
             protocol: Protocol::default(),
             atomic_rename: true,
+            says_identity: true,
+            clock_errors: CLOCK_ERRORS,
         }
     }
 }
@@ -95,15 +109,20 @@ pub(super) struct World {
     pub(super) broker: Arc<Broker>,
     pub(super) disk: Arc<Disk>,
     pub(super) books: Arc<Books>,
+    auditor: Auditor,
     tasks: Tasks,
     hosts: Vec<Option<Host>>,
     retention: Retention,
     /// Bytes that the open files of a host may hold.
     pub(super) budget: usize,
+    /// Bytes that one batch may add before the host looks at its budget.
+    pub(super) one_batch: usize,
     /// When a host that ended is started again, and when one that was cut off is connected again, by steps.
     restarts: Vec<u64>,
     reconnects: Vec<u64>,
     guest: bool,
+    /// The topic was deleted and created anew: hosts may stop for it.
+    is_made_anew: bool,
     lives: u64,
     trouble_ends: u64,
     now: u64,
@@ -112,10 +131,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(case: &Case, is_traced: bool) -> Self {
         let profile = named(case.profile).without(&case.without);
-        let simulator = Simulator::new(case.seed);
+        let simulator = Simulator::new(case.seed, case.clock_errors);
         let books = Arc::new(Books::default());
         let guest = case.seed % 100 == 42;
-        let broker = Broker::new(&simulator, &books, TOPIC_PARTITIONS as usize, (profile.hours, guest));
+        let kind = (profile.hours, guest);
+        let broker = Broker::new(&simulator, &books, TOPIC_PARTITIONS as usize, kind, case.says_identity);
         let disk = Disk::new(&simulator, &books, is_traced);
         let retention = Retention {
             keep: 1 + simulator.draw(profile.keep as u64) as usize,
@@ -125,6 +145,7 @@ impl World {
             hosts: (0..case.hosts).map(|_| None).collect(),
             restarts: vec![0; case.hosts],
             reconnects: vec![u64::MAX; case.hosts],
+            auditor: Auditor::new(&simulator, &disk, &books),
             case: case.clone(),
             profile,
             simulator,
@@ -134,7 +155,9 @@ impl World {
             tasks: Tasks::default(),
             retention,
             budget: 64 << 20,
+            one_batch: 0,
             guest,
+            is_made_anew: false,
             lives: 0,
             trouble_ends: 0,
             now: 0,
@@ -210,7 +233,7 @@ impl World {
         Host { membership, worker, memory, frozen_until: Duration::ZERO, over: false }
     }
 
-    fn crash(&mut self, host: usize) {
+    pub(super) fn crash(&mut self, host: usize) {
         if self.hosts[host].is_some() {
             self.disk.note(|| format!("host {host} crashes"));
             self.hosts[host] = None;
@@ -288,11 +311,13 @@ impl World {
         if let Some(host) = &mut self.hosts[drawn]
             && host.frozen_until <= now
         {
-            host.step(self.budget)?;
+            host.step(self.budget + self.one_batch, self.is_made_anew.then_some(MADE_ANEW))?;
         }
         for _ in 0..1 + self.simulator.draw(6) {
             let hosts = &self.hosts;
-            let frozen = |host: usize| hosts[host].as_ref().is_none_or(|host| host.frozen_until > now);
+            // The auditor is no host, and never frozen.
+            let frozen =
+                |host: usize| hosts.get(host).is_some_and(|host| host.as_ref().is_none_or(|h| h.frozen_until > now));
             if !self.tasks.step(&self.simulator, frozen) {
                 break;
             }
@@ -305,14 +330,24 @@ impl World {
         }
         if self.simulator.once_in(self.profile.downstream) {
             let sign = if self.case.protocol.published_mark { Sign::Mark } else { Sign::Visible };
-            downstream::work(&self.disk, &self.simulator, TOPIC_PARTITIONS as u64, sign);
+            downstream::work(&self.disk, &self.books, &self.simulator, TOPIC_PARTITIONS as u64, sign);
         }
         self.books.violation().map_or(Ok(()), Err)
     }
 
-    fn live(&mut self) -> Result<(), Violation> {
+    pub(super) fn live(&mut self) -> Result<(), Violation> {
         (0..self.hosts.len()).for_each(|host| self.start(host));
-        // Some runs are quiet, some are wild.
+        self.torment();
+        let calm = self.simulator.draw_between(self.profile.calm);
+        for _ in 0..self.case.steps {
+            self.happen(calm);
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// From now on operations fail: some runs are quiet, some are wild.
+    fn torment(&self) {
         let scale = |share: u64, by: u64| share * by / 4;
         let by = 1 + self.simulator.draw(8);
         let faults = self.profile.faults;
@@ -327,33 +362,64 @@ impl World {
             rename_by_copy: !self.case.atomic_rename,
             ..faults
         });
-        let calm = self.simulator.draw_between(self.profile.calm);
-        for _ in 0..self.case.steps {
-            if self.simulator.once_in(10) {
-                self.broker.produce(3);
-            }
-            if self.simulator.once_in(calm) {
-                self.disturb();
-            }
-            if self.simulator.once_in(self.profile.late) {
-                self.disk.land_late();
-            }
-            self.trouble();
-            for host in 0..self.hosts.len() {
-                if self.restarts[host] <= self.now {
-                    self.start(host);
-                }
-                if self.reconnects[host] <= self.now {
-                    self.reconnect(host);
-                }
-            }
-            self.step()?;
-        }
-        Ok(())
     }
 
-    /// Everything works again: all that was produced must become visible.
-    pub(super) fn settle(&mut self) -> Result<(), Violation> {
+    /// What happens around the hosts before they take their next step.
+    fn happen(&mut self, calm: u64) {
+        if self.simulator.once_in(10) && !self.is_made_anew {
+            self.broker.produce(3);
+        }
+        if self.simulator.once_in(calm) {
+            self.disturb();
+        }
+        if self.simulator.once_in(self.profile.late) {
+            self.disk.land_late();
+        }
+        if self.simulator.once_in(self.profile.expiry) {
+            self.disk.note(|| "old messages expire".to_owned());
+            self.broker.expire();
+        }
+        if self.case.seed % AUDITED == AUDITED - 1 && self.simulator.once_in(12) {
+            self.auditor.begin();
+        }
+        self.trouble();
+        for host in 0..self.hosts.len() {
+            if self.restarts[host] <= self.now {
+                self.start(host);
+            }
+            if self.reconnects[host] <= self.now {
+                self.reconnect(host);
+            }
+        }
+    }
+
+    /// The topic is deleted and created anew under the hosts that read it.
+    pub(super) fn make_topic_anew(&mut self) {
+        self.disk.note(|| MADE_ANEW.to_owned());
+        self.broker.make_anew();
+        self.is_made_anew = true;
+    }
+
+    /// Whether anybody has taken this topic partition over yet.
+    pub(super) fn has_record(&self, partition: usize) -> bool {
+        let directory = format!("/checkpoints/events/{partition}/");
+        let contents = self.disk.contents.lock().unwrap();
+        let mut names = contents.files.range(directory.clone()..).map_while(|(path, _)| path.strip_prefix(&directory));
+        names.any(|name| name.ends_with(".json"))
+    }
+
+    /// Topic partitions that a host has stopped for good.
+    pub(super) fn stopped(&self, host: usize) -> usize {
+        self.hosts[host].as_ref().map_or(0, |host| host.membership.account.stopped.len())
+    }
+
+    /// Whether storage is so far behind that a host has stopped reading.
+    pub(super) fn is_storage_behind(&self) -> bool {
+        self.hosts.iter().flatten().any(|host| host.memory.is_storage_behind())
+    }
+
+    /// Everything works again from now on.
+    pub(super) fn calm_down(&mut self) {
         self.disk.note(|| "all faults end".to_owned());
         self.disk.set_faults(Faults { rename_by_copy: !self.case.atomic_rename, ..Faults::default() });
         self.disk.set_trouble(None);
@@ -364,6 +430,11 @@ impl World {
             self.broker.reconnect(host);
             self.start(host);
         }
+    }
+
+    /// All that was produced must become visible.
+    fn settle(&mut self) -> Result<(), Violation> {
+        self.calm_down();
         for step in 0.. {
             if self.disk.late() > 0 && self.simulator.once_in(5) {
                 self.disk.land_late();
@@ -406,34 +477,13 @@ impl World {
         }
         drop(contents);
         ledger::check(&self.disk, &self.books, TOPIC_PARTITIONS)?;
-        self.verify_agrees()
-    }
-
-    /// What `wasmill verify` says of the table. A job downstream leaves files missing, which it must say; nothing else.
-    fn verify_agrees(&self) -> Result<(), Violation> {
-        let mounted = Mounted { disk: Arc::clone(&self.disk), caller: Caller { host: self.hosts.len(), life: 0 } };
-        let storage: Arc<dyn Storage> = Arc::new(mounted);
-        let location =
-            |path: &str| Location { storage: Arc::clone(&storage), path: path.to_owned(), url: path.to_owned() };
-        let subject = Subject {
-            pipeline: "simulated".to_owned(),
-            checkpoints: location("/checkpoints"),
-            table: location(TABLE),
-            dead_letters: location(DEAD_LETTERS),
-        };
-        // Nothing goes wrong any more and nothing sleeps, so that it needs no executor of ours.
-        let report = futures::executor::block_on(audit::audit(&subject, &Options::default()));
-        let report = report.map_err(|error| Violation::new(Kind::Audit, format!("the audit failed: {error}")))?;
-        let moved_on = |code| self.profile.downstream > 0 && matches!(code, Code::FileMissing | Code::FileMoved);
-        match report.findings.iter().find(|finding| !moved_on(finding.code)) {
-            Some(finding) => Err(Violation::new(Kind::Audit, format!("the audit found: {finding:#?}"))),
-            None => Ok(()),
-        }
+        self.auditor.agrees()
     }
 }
 
 impl Host {
-    fn step(&mut self, budget: usize) -> Result<(), Violation> {
+    /// `excuse`: what a host may say when it stops a topic partition.
+    fn step(&mut self, budget: usize, excuse: Option<&str>) -> Result<(), Violation> {
         if self.over {
             return Ok(());
         }
@@ -450,7 +500,8 @@ impl Host {
         if used > budget {
             return Err(Violation::new(Kind::Memory, format!("open files hold {used} bytes of {budget}")));
         }
-        match self.membership.account.stopped.first() {
+        let unexcused = |error: &str| excuse.is_none_or(|excuse| !error.contains(excuse));
+        match self.membership.account.stopped.iter().find(|stopped| unexcused(&stopped.error)) {
             Some(stopped) => {
                 let text = format!("a topic partition stopped: {}", stopped.error);
                 Err(Violation::new(Kind::Stopped, text))
