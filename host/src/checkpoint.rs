@@ -12,7 +12,9 @@
 
 mod protocol;
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize, Serializer as _};
 use sha2::{Digest, Sha256};
 
 pub use self::protocol::Protocol;
@@ -337,9 +339,16 @@ struct Sealed<'a> {
 
 /// Of all fields in the order of their names, those of later programs included.
 fn checksum(fields: &serde_json::Map<String, serde_json::Value>) -> String {
-    let sorted: std::collections::BTreeMap<_, _> = fields.iter().filter(|(name, _)| *name != "checksum").collect();
-    let digest = Sha256::digest(serde_json::to_vec(&sorted).unwrap_or_default());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut sorted: Vec<(&String, &serde_json::Value)> =
+        fields.iter().filter(|(name, _)| *name != "checksum").collect();
+    sorted.sort_unstable_by_key(|(name, _)| *name);
+    let mut bytes = Vec::with_capacity(4 << 10);
+    // Numbers, texts and lists of them: there is nothing that could not be written.
+    let _ = serde_json::Serializer::new(&mut bytes).collect_map(sorted);
+    Sha256::digest(&bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Record {
@@ -372,13 +381,14 @@ impl Record {
             format: u64,
         }
         let unreadable = |error: serde_json::Error| BadRecord::Unreadable(error.to_string());
-        let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        // Parsed once, with the fields of later programs, which count for the checksum.
+        let fields: serde_json::Map<_, _> = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let Format { format } = Format::deserialize(&fields).map_err(unreadable)?;
         if !(u64::from(FORMAT - 1)..=u64::from(FORMAT)).contains(&format) {
             return Err(BadRecord::UnknownFormat(format));
         }
-        let fields = serde_json::from_slice(bytes).map_err(unreadable)?;
         check_seal(&fields).map_err(BadRecord::Contradiction)?;
-        let record: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let record = Self::deserialize(fields).map_err(unreadable)?;
         record.check(sequence).map_err(BadRecord::Contradiction)?;
         Ok(record)
     }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use wasmill::checkpoint::Record;
 use wasmill::storage::{Entry, StorageError, StorageErrorKind, StorageResult};
 
 use super::books::{Books, Kind};
@@ -40,6 +39,13 @@ pub(super) struct Contents {
     pub(super) trace: Vec<String>,
 }
 
+/// What is to be known of a record.
+#[derive(serde::Deserialize)]
+struct Range {
+    start: i64,
+    next: i64,
+}
+
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
@@ -48,10 +54,10 @@ impl Contents {
     pub(super) fn circumstances(&self, caller: Caller, mutation: &Mutation) -> Circumstances {
         let file = self.files.get(mutation.path());
         let is_record = matches!(mutation, Mutation::Rename(_, to) if to.ends_with(".json"));
-        let record = file.filter(|_| is_record).and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
+        let range = file.filter(|_| is_record).and_then(|file| serde_json::from_slice::<Range>(&file.bytes).ok());
         Circumstances {
             is_own: file.is_some_and(|file| file.author == caller),
-            is_fence: record.is_some_and(|record| record.is_fence()),
+            is_fence: range.is_some_and(|range| range.start == range.next),
             is_directory: self.directories.contains(mutation.path()),
         }
     }

@@ -186,8 +186,8 @@ const LATE: Profile = Profile {
 /// Rolling deployments with another schema, and many hive partitions.
 const DEPLOYMENTS: Profile = Profile { name: "deployments", hours: 60, deployments: true, ..MIXED };
 
-/// Messages that are gone before anybody has read them, or while somebody does.
-const EXPIRING: Profile = Profile { name: "expiring", expiry: 50, calm: (4, 24), trouble: 60, ..MIXED };
+/// Messages that are gone before anybody has read them, or while somebody does: storage is gone for seconds as well.
+const EXPIRING: Profile = Profile { name: "expiring", expiry: 50, calm: (20, 60), ..TROUBLED };
 
 /// All of them.
 pub(super) const ALL: [Profile; 8] = [MIXED, ZOMBIES, DOWNSTREAM, TROUBLED, CRASHING, LATE, DEPLOYMENTS, EXPIRING];
