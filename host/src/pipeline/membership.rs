@@ -13,6 +13,7 @@
 //! [`Membership::step`] does what can be done now. It is the only caller of the [`Source`], whose calls may block for a
 //! bounded time; it never touches storage itself.
 
+mod change;
 mod failures;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,18 +21,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+pub use self::change::Change;
 use super::account::Account;
 use super::lane::{LaneEnd, LaneStart};
 use super::places::Places;
-use super::worker::{Command, Notice, Targets, WorkerDeployment};
+use super::worker::{Command, Notice};
 use crate::chain::{Chain, ChainResult, TakeOver, Taken};
-use crate::checkpoint::{DeploymentRecord, RecordKind};
+use crate::checkpoint::RecordKind;
 use crate::error::Result;
 use crate::report::Ended;
 use crate::runtime::Runtime;
-use crate::sink::part_file::PartFileOptions;
 use crate::source::{PartitionReader, Source, SourceEvent, TopicPartition, Wake};
-use crate::status::{TopicPartitionState, TopicPartitionStatus};
 
 /// Take-overs that run side by side: each costs a dozen calls to the storage.
 const TAKE_OVERS_AT_ONCE: usize = 64;
@@ -100,18 +100,6 @@ async fn take_over(chain: &Arc<Chain>, first: Option<i64>, gap_until: Option<i64
         tracing::error!(%topic_partition, position, first = until, lost, "messages expired before they were read; recorded as a gap");
     }
     Ok(taken)
-}
-
-/// The log of deployments says something new.
-pub struct Change {
-    /// For each worker, the deployments that it does not have yet.
-    pub prepared: Vec<Vec<WorkerDeployment>>,
-    /// What makes which ranges from now on.
-    pub targets: Targets,
-    /// What the deployment that runs everywhere is, and how its files are encoded.
-    pub deployment: (DeploymentRecord, PartFileOptions),
-    /// Whether the pipeline is paused from now on.
-    pub paused: bool,
 }
 
 /// How a step went.
@@ -229,31 +217,6 @@ impl Membership {
         self.members.keys().map(|topic_partition| self.source.lag(topic_partition)).sum()
     }
 
-    /// What is done with each topic partition that is ours.
-    pub fn statuses(&self) -> Vec<TopicPartitionStatus> {
-        let of = |(topic_partition, member): (&TopicPartition, &Member)| {
-            let error = self.account.error_of(topic_partition);
-            let state = match &member.state {
-                State::Queued | State::TakingOver | State::Ready(_) if self.paused => TopicPartitionState::Paused,
-                State::Queued | State::TakingOver | State::Ready(_) => TopicPartitionState::Starting,
-                State::Running { .. } => TopicPartitionState::Running,
-                State::Ending { .. } => TopicPartitionState::Ending,
-                State::Waiting { .. } => TopicPartitionState::Retrying,
-                State::Done if error.is_some() => TopicPartitionState::Stopped,
-                State::Done => TopicPartitionState::Done,
-            };
-            TopicPartitionStatus {
-                topic_partition: topic_partition.clone(),
-                state,
-                committed: (member.next > 0).then_some(member.next),
-                lag: self.source.lag(topic_partition),
-                deployment: member.deployment,
-                error,
-            }
-        };
-        self.members.iter().map(of).collect()
-    }
-
     /// Topic partitions that are ours now.
     pub fn topic_partitions(&self) -> usize {
         self.members.len()
@@ -356,29 +319,6 @@ impl Membership {
             self.account.owned();
         }
         Ok(())
-    }
-
-    fn change(&mut self, Change { prepared, targets, deployment, paused }: Change) {
-        (self.places.deployment, self.places.options) = deployment;
-        for (worker, deployments) in prepared.into_iter().enumerate() {
-            for deployment in deployments {
-                self.command(worker, Command::Prepare(Box::new(deployment)));
-            }
-        }
-        let targets = Arc::new(targets);
-        for worker in 0..self.workers.len() {
-            self.command(worker, Command::Target(Arc::clone(&targets)));
-        }
-        if std::mem::replace(&mut self.paused, paused) == paused {
-            return;
-        }
-        tracing::info!(paused, "the pipeline is paused or resumed");
-        let running = |member: &Member| matches!(member.state, State::Running { .. });
-        let running: Vec<_> =
-            self.members.iter().filter(|(_, member)| running(member)).map(|(tp, _)| tp.clone()).collect();
-        for topic_partition in running.iter().filter(|_| paused) {
-            self.finish(topic_partition, true);
-        }
     }
 
     /// Starts queued take-overs, as many as there are places.
