@@ -110,6 +110,10 @@ impl Grown {
             }
         }
         self.records.push(record);
+        // Whoever reads after an operator has moved the position takes over for it.
+        if matches!(step, Step::Move(_)) {
+            self.add(Step::Fence);
+        }
     }
 
     /// What an audit sees of the first `first` records, at the second look of all, with `pruned` of them in the archive, the
