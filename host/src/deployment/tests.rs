@@ -143,7 +143,10 @@ async fn of_two_that_deploy_at_once_one_is_told_what_won() {
         async move { log.append(present.as_ref(), draft(), "ann@here", note).await }
     };
     let (a, b) = futures::join!(append(None, "one"), append(None, "two"));
-    let (won, lost) = if a.is_ok() { (a.unwrap(), b.unwrap_err()) } else { (b.unwrap(), a.unwrap_err()) };
+    let (won, lost) = match (a, b) {
+        (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
+        (a, b) => panic!("one of two wins: {a:?}, {b:?}"),
+    };
     assert_eq!((won.number, won.deployment.number), (1, 1));
     assert!(lost.to_string().contains("ann@here") && lost.to_string().contains(&won.note), "{lost}");
     assert_eq!(log.newest().await.unwrap(), Some(won.clone()));

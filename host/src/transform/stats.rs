@@ -105,8 +105,8 @@ impl Stats {
         ] {
             counter.fetch_add(count, Relaxed);
         }
-        if batch.events > 0 {
-            self.by_time[bucket(nanos / batch.events)].fetch_add(batch.events, Relaxed);
+        if let Some(each) = nanos.checked_div(batch.events) {
+            self.by_time[bucket(each)].fetch_add(batch.events, Relaxed);
         }
     }
 
