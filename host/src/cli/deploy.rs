@@ -250,7 +250,7 @@ fn share(text: &str) -> Result<u32, String> {
     nth.ok_or_else(|| "expected a share like 1/8".to_owned())
 }
 
-/// Every nth topic partition, at least one.
+/// The first 1/nth of the topic partitions, at least one.
 fn first_of(all: Vec<TopicPartition>, nth: u32) -> BTreeSet<TopicPartition> {
     let count = (all.len() / nth as usize).max(1);
     all.into_iter().take(count).collect()

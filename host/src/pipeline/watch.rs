@@ -55,7 +55,8 @@ impl Watch {
         let (seen, ready) = (entry.number, BTreeMap::new());
         let post = Post::new(registry.location().clone(), &config.name);
         let mut watch = Self { engine, registry, log, seen, ready, post, judged: None, followed: entry.clone() };
-        watch.prepare(config, &entry).await?;
+        let missing = watch.missing(config, &entry).await?;
+        watch.follow(entry, missing);
         Ok(watch)
     }
 
@@ -67,29 +68,33 @@ impl Watch {
             .ok_or_else(|| Error::fatal(format!("deployment {number} is not ready; this is a bug in wasmill")))
     }
 
-    /// Makes what `entry` names ready, as far as it is not.
-    async fn prepare(&mut self, config: &Config, entry: &Entry) -> Result<Vec<u64>> {
-        let mut new = Vec::new();
-        for deployment in named(entry) {
-            if !self.ready.contains_key(&deployment.number) {
-                let schema = Arc::clone(&config.schema.arrow);
-                let chain = deployment::load(&self.engine, &self.registry, &deployment.transforms, schema).await?;
-                self.ready.insert(deployment.number, Ready::new(config, deployment.number, chain)?);
-                new.push(deployment.number);
-            }
+    /// What `entry` names and is not ready yet, made ready. Nothing is kept before all of it is: a deployment counts as ready
+    /// only once workers were given it.
+    async fn missing(&self, config: &Config, entry: &Entry) -> Result<Vec<Ready>> {
+        let mut missing = Vec::new();
+        for deployment in named(entry).filter(|deployment| !self.ready.contains_key(&deployment.number)) {
+            let schema = Arc::clone(&config.schema.arrow);
+            let chain = deployment::load(&self.engine, &self.registry, &deployment.transforms, schema).await?;
+            missing.push(Ready::new(config, deployment.number, chain)?);
         }
-        Ok(new)
+        Ok(missing)
     }
 
-    /// What the rest of the process must know to follow the entry. `new`: numbers that the workers do not have yet.
-    fn change(&self, workers: usize, new: &[u64]) -> Result<Change> {
-        let of_worker = |_| -> Result<Vec<WorkerDeployment>> {
-            new.iter().filter_map(|number| self.ready.get(number)).map(Ready::for_worker).collect()
-        };
+    /// Follows `entry`, for which `missing` was made ready.
+    fn follow(&mut self, entry: Entry, missing: Vec<Ready>) {
+        self.ready.extend(missing.into_iter().map(|ready| (ready.record.number, ready)));
+        let named: Vec<u64> = named(&entry).map(|deployment| deployment.number).collect();
+        self.ready.retain(|number, _| named.contains(number));
+        self.followed = entry;
+    }
+
+    /// What the rest of the process must know of the entry that is followed. `prepared`: for each worker, what it does not
+    /// have yet.
+    fn change(&self, prepared: Vec<Vec<WorkerDeployment>>) -> Result<Change> {
         let deployment = self.deployment()?;
         let canary = self.followed.canary.as_ref();
         Ok(Change {
-            prepared: (0..workers).map(of_worker).collect::<Result<_>>()?,
+            prepared,
             targets: Targets {
                 deployment: deployment.record.number,
                 canary: canary.map(|canary| (canary.deployment.number, canary.topic_partitions.clone())),
@@ -110,8 +115,9 @@ impl Watch {
         board: Arc<Board>,
     ) -> Result<JoinHandle<()>> {
         // Workers were given the deployment; a canary, or that the pipeline is paused, they hear now.
-        let canary: Vec<u64> = self.followed.canary.iter().map(|canary| canary.deployment.number).collect();
-        let _ = changes.send(self.change(workers, &canary)?);
+        let canary = self.followed.canary.as_ref().and_then(|canary| self.ready.get(&canary.deployment.number));
+        let prepared = for_workers(workers, || canary.into_iter())?;
+        let _ = changes.send(self.change(prepared)?);
         self.tell(&board);
         let body = move || {
             let mut answers = true;
@@ -182,8 +188,13 @@ impl Watch {
             return Ok(None);
         };
         let (number, started) = (entry.number, Instant::now());
-        let new = match self.prepare(config, &entry).await {
-            Ok(new) => new,
+        let made = async {
+            let missing = self.missing(config, &entry).await?;
+            let prepared = for_workers(workers, || missing.iter())?;
+            Ok::<_, Error>((missing, prepared))
+        };
+        let (missing, prepared) = match made.await {
+            Ok(made) => made,
             Err(error) if error.kind() == ErrorKind::Transient => return Err(error),
             Err(error) => {
                 let hint = error.what_to_do().unwrap_or_default().to_owned();
@@ -197,12 +208,17 @@ impl Watch {
         let (action, ready_ms) = (entry.action, started.elapsed().as_millis() as u64);
         tracing::info!(entry = number, ?action, by = entry.by, note = entry.note, ready_ms, "the log has a new entry");
         board.problem(None);
-        self.followed = entry;
-        let change = self.change(workers, &new)?;
-        let named: Vec<u64> = named(&self.followed).map(|deployment| deployment.number).collect();
-        self.ready.retain(|number, _| named.contains(number));
-        Ok(Some(change))
+        self.follow(entry, missing);
+        self.change(prepared).map(Some)
     }
+}
+
+/// Instances of these deployments for each worker.
+fn for_workers<'r, I: Iterator<Item = &'r Ready>>(
+    workers: usize,
+    of: impl Fn() -> I,
+) -> Result<Vec<Vec<WorkerDeployment>>> {
+    (0..workers).map(|_| of().map(Ready::for_worker).collect()).collect()
 }
 
 fn named(entry: &Entry) -> impl Iterator<Item = &Deployment> {

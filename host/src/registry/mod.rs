@@ -137,6 +137,9 @@ impl Registry {
         by: &str,
     ) -> Result<Pushed> {
         reference::check_name(name)?;
+        if hex(&Sha256::digest(&module)) != info.sha256 {
+            return Err(Error::config("the module changed while it was looked at").hint("push it again"));
+        }
         let release = Release {
             format: FORMAT,
             name: name.to_owned(),

@@ -47,6 +47,16 @@ async fn a_version_never_changes() {
 }
 
 #[tokio::test]
+async fn what_is_stored_is_what_was_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(directory.path());
+    let version = parse_version("1.0.0").unwrap();
+    let swapped = registry.push(Bytes::from_static(b"two"), &info(b"one"), ("keep", version), None, "ann@here").await;
+    assert!(swapped.unwrap_err().to_string().contains("changed while it was looked at"));
+    assert!(registry.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn of_many_that_push_a_version_at_once_one_wins_and_the_others_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path());
