@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test chaos soak lint bench bench-quick recovery clean
+.PHONY: help setup servers build transforms limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -65,9 +65,13 @@ soak: ## a hundred thousand simulated runs, the model's large worlds, random gue
 limit:
 	cargo build --release -p wasmill-tests --example in_memory_limit
 
-bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; time to recover (some 25 minutes)
+bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; swaps; time to recover (some 30 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
+	@$(MAKE) --no-print-directory swap
 	@$(MAKE) --no-print-directory recovery
+
+swap: build servers ## what a swap of transforms costs while events flow, and how long from upload to live
+	$(CLUSTER) run --namenode-heap 512m -- tests/benches/swap.py --wasmill $(WASMILL)
 
 recovery: build servers ## how long a start, a hand-over and a take-over take
 	$(CLUSTER) run --namenode-heap 512m -- tests/benches/recovery.py --wasmill $(WASMILL)

@@ -11,17 +11,14 @@ tests/benches/results; exits with 1 when a goal is missed (--no-goals: only repo
 """
 
 import argparse
-import datetime
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -29,15 +26,12 @@ for sibling in ("cluster", "chaos"):
     sys.path.insert(0, str(HERE.parent / sibling))
 
 import hdfs_server  # noqa: E402 (the path above)
-import hosts  # noqa: E402
-import kafka_server  # noqa: E402
 import table_age  # noqa: E402
 import webhdfs  # noqa: E402
+from watched import TOPIC_PARTITIONS, Job, kafka_tool  # noqa: E402
 
-TOPIC_PARTITIONS = 4
 AGES = [10, 1_000, 10_000, 100_000]
 SESSION_SECONDS = 6
-PATIENCE_SECONDS = 60
 GOALS = {"start on local disk": 0.3, "start on HDFS": 1.5, "hand-over": 2.0, "take-over": SESSION_SECONDS + 2.0}
 
 
@@ -60,103 +54,6 @@ def arguments():
         if name not in os.environ:
             parser.error(f"{name} is not set: run this by `make bench`, or under tests/cluster/cluster.py run")
     return options
-
-
-@dataclass
-class Job:
-    """One topic, one pipeline, one place."""
-
-    wasmill: Path
-    topic: str
-    base: str
-    scratch: Path
-    options: dict
-    brokers: str = field(default_factory=lambda: os.environ["WASMILL_TEST_KAFKA"])
-    hosts: int = 0
-
-    def __post_init__(self):
-        self.scratch.mkdir(parents=True)
-        kafka_tool("TopicCommand", "--create", "--topic", self.topic, "--partitions", str(TOPIC_PARTITIONS))
-        self.pipeline = self.scratch / "pipeline.toml"
-        text = hosts.SHIPPED.read_text()
-        text = hosts.replaced(text, '"../../target/', f'"{hosts.ROOT}/target/')
-        text = hosts.replaced(text, 'topics = ["listen_events"]', f'topics = ["{self.topic}"]')
-        text = hosts.replaced(text, 'group = "wasmill-listen-events"', f'group = "{self.topic}"')
-        text = hosts.replaced(text, 'interval = "60s"', 'interval = "2s"')
-        lines = "".join(f'"{key}" = "{value}"\n' for key, value in self.options.items())
-        self.pipeline.write_text(hosts.replaced(text, '"client.id" = "wasmill"\n', f'"client.id" = "wasmill"\n{lines}'))
-        self.environment = hosts.environment("", self.base, self.brokers)
-
-    def produce(self, events, rate="max"):
-        command = [str(self.wasmill), "eventsim", "--brokers", self.brokers, "--topic", "listen_events"]
-        command += ["--as-topic", self.topic, "--events", str(events), "--rate", str(rate)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hosts.die_with_parent)
-
-    def catch_up(self):
-        command = [str(self.wasmill), "run", str(self.pipeline), "--until", "caught-up"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(command, env=self.environment, check=True, timeout=120, **quiet)
-
-    def host(self):
-        self.hosts += 1
-        return Host(self, self.scratch / f"host-{self.hosts}.log")
-
-
-class Host:
-    """One `wasmill run` whose log lines are read while it runs."""
-
-    def __init__(self, job, log):
-        self.log = log
-        command = [str(job.wasmill), "run", str(job.pipeline), "--log-format", "json"]
-        with open(log, "wb") as output:
-            self.started = time.time()
-            self.child = subprocess.Popen(
-                command, env=job.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                preexec_fn=hosts.die_with_parent,
-            )  # fmt: skip
-
-    def lines(self, message, after=0.0):
-        """(time, fields) of all log lines with that message."""
-        found = []
-        for text in self.log.read_text(errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            at = datetime.datetime.fromisoformat(line["timestamp"]).timestamp()
-            if line["fields"].get("message") == message and at > after:
-                found.append((at, line["fields"]))
-        return found
-
-    def wait_for(self, message, count, after=0.0):
-        """The times of the first `count` lines with that message, of different topic partitions."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            times = {}
-            for at, fields in self.lines(message, after):
-                times.setdefault(fields.get("topic_partition", at), at)
-            if len(times) >= count:
-                return sorted(times.values())[:count]
-            if self.child.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise SystemExit(f"no {count} lines `{message}`:\n{self.log.read_text(errors='replace')[-3000:]}")
-
-    def finish(self):
-        self.child.send_signal(signal.SIGTERM)
-        self.child.wait(60)
-
-    def kill(self):
-        at = time.time()
-        self.child.kill()
-        self.child.wait()
-        return at
-
-
-def kafka_tool(name, *words):
-    main_class = {"TopicCommand": "org.apache.kafka.tools.TopicCommand", "ConfigCommand": "kafka.admin.ConfigCommand"}[name]
-    command = kafka_server.java(main_class, "--bootstrap-server", os.environ["WASMILL_TEST_KAFKA"], *words)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=600)
 
 
 def cluster():
