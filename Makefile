@@ -67,8 +67,8 @@ limit:
 
 bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; swaps; time to recover (some 30 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
-	@$(MAKE) --no-print-directory swap
-	@$(MAKE) --no-print-directory recovery
+	@# A goal that one of them misses does not keep the other from running.
+	@$(MAKE) --no-print-directory --keep-going swap recovery
 
 swap: build servers ## what a swap of transforms costs while events flow, and how long from upload to live
 	$(CLUSTER) run --namenode-heap 512m -- tests/benches/swap.py --wasmill $(WASMILL)

@@ -10,7 +10,6 @@ table's age, a hand-over 2 s on HDFS, a take-over the session timeout plus 2 s. 
 tests/benches/results; exits with 1 when a goal is missed (--no-goals: only reports it).
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -21,38 +20,24 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-for sibling in ("cluster", "chaos"):
-    sys.path.insert(0, str(HERE.parent / sibling))
+import watched
+from watched import HERE, TOPIC_PARTITIONS, Job, kafka_tool, say
 
-import hdfs_server  # noqa: E402 (the path above)
-import table_age  # noqa: E402
-import webhdfs  # noqa: E402
-from watched import TOPIC_PARTITIONS, Job, kafka_tool  # noqa: E402
+import hdfs_server  # found since watched has added its path
+import table_age
+import webhdfs
 
 AGES = [10, 1_000, 10_000, 100_000]
 SESSION_SECONDS = 6
 GOALS = {"start on local disk": 0.3, "start on HDFS": 1.5, "hand-over": 2.0, "take-over": SESSION_SECONDS + 2.0}
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wasmill", type=Path, required=True, help="the release binary")
-    parser.add_argument("--runs", type=int, default=5, help="of each figure (default 5)")
+    parser = watched.parser(__doc__)
     parser.add_argument("--ages", type=lambda text: [int(word) for word in text.split(",")], default=AGES)
     parser.add_argument("--only", action="append", choices=["start", "hand-over", "take-over"])
-    parser.add_argument("--no-goals", action="store_true", help="exit with 0 also when a goal is missed")
-    parser.add_argument("--no-results", action="store_true", help="only print")
-    options = parser.parse_args()
-    options.wasmill = options.wasmill.resolve()
+    options = watched.parse(parser)
     options.only = options.only or ["start", "hand-over", "take-over"]
-    for name in ("WASMILL_TEST_KAFKA", "WASMILL_TEST_HDFS", "WASMILL_TEST_CLUSTER"):
-        if name not in os.environ:
-            parser.error(f"{name} is not set: run this by `make bench`, or under tests/cluster/cluster.py run")
     return options
 
 
@@ -182,9 +167,7 @@ def main():
     options = arguments()
     scratch = Path(tempfile.mkdtemp(prefix="wasmill-recovery-"))
     load = os.getloadavg()[1]
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, stdout=subprocess.PIPE, text=True).stdout.strip()
-    result = {"date": time.strftime("%Y-%m-%d"), "commit": commit, "runs": options.runs, "starts": [], "changes": []}
+    result = {**watched.measured_now(), "runs": options.runs, "starts": [], "changes": []}
     try:
         if "start" in options.only:
             for on_hdfs in (False, True):
@@ -199,13 +182,7 @@ def main():
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     result["load"] = [load, os.getloadavg()[1]]
-    text = markdown(result)
-    print(text)
-    if not options.no_results:
-        results = HERE / "results"
-        results.mkdir(exist_ok=True)
-        (results / "recovery.json").write_text(json.dumps(result, indent=2) + "\n")
-        (results / "recovery.md").write_text(text)
+    watched.report(options, "recovery", result, markdown(result))
     missed = [what for what, median, _, goal in rows_of(result) if goal is not None and median > goal]
     for what in missed:
         say(f"goal missed: {what}")

@@ -1,5 +1,6 @@
-"""One topic, one pipeline, and hosts of it whose log lines are read while they run."""
+"""One topic, one pipeline, and hosts of it whose log lines are read while they run; and what the programs that do so share."""
 
+import argparse
 import datetime
 import json
 import os
@@ -19,6 +20,46 @@ import kafka_server  # noqa: E402
 
 TOPIC_PARTITIONS = 4
 PATIENCE_SECONDS = 60
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def parser(description):
+    """Of a benchmark with goals that runs on the servers of a cluster."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--wasmill", type=Path, required=True, help="the release binary")
+    made.add_argument("--runs", type=int, default=5, help="of each figure (default 5)")
+    made.add_argument("--no-goals", action="store_true", help="exit with 0 also when a goal is missed")
+    made.add_argument("--no-results", action="store_true", help="only print")
+    return made
+
+
+def parse(made):
+    options = made.parse_args()
+    options.wasmill = options.wasmill.resolve()
+    for name in ("WASMILL_TEST_KAFKA", "WASMILL_TEST_HDFS", "WASMILL_TEST_CLUSTER"):
+        if name not in os.environ:
+            made.error(f"{name} is not set: run this by `make bench`, or under tests/cluster/cluster.py run")
+    return options
+
+
+def measured_now():
+    """When and of which commit."""
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit}
+
+
+def report(options, name, result, text):
+    """Prints the table, and writes it and all figures into tests/benches/results."""
+    print(text)
+    if not options.no_results:
+        results = HERE / "results"
+        results.mkdir(exist_ok=True)
+        (results / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        (results / f"{name}.md").write_text(text)
 
 
 @dataclass
@@ -61,12 +102,12 @@ class Job:
 
     def command(self, verb, *words):
         """`wasmill VERB PIPELINE WORDS...`, which must succeed; what it printed."""
-        command = [str(self.wasmill), *verb.split(), str(self.pipeline), *words]
+        command = [str(self.wasmill), verb, str(self.pipeline), *words]
         done = subprocess.run(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300, text=True
         )
         if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)}:\n{done.stderr[-3000:]}")
+            raise SystemExit(f"{' '.join(command)}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
 
     def catch_up(self):
