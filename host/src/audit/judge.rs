@@ -113,8 +113,10 @@ impl Judging<'_> {
         report.gaps = offsets::gaps(&messages);
         report.overlaps = offsets::overlaps(&messages);
         let unknown = self.view.unknown.iter().map(|&(start, next)| OffsetRange { start, next });
+        // Moved backwards to before the chain's first offset, it has what lies ahead of it still to read.
+        let ahead = self.view.next().map(|next| OffsetRange { start: next, next: i64::MAX });
         let left_out: Vec<OffsetRange> =
-            of(RecordKind::Gap).chain(of(RecordKind::Moved)).chain(unknown.clone()).collect();
+            of(RecordKind::Gap).chain(of(RecordKind::Moved)).chain(unknown.clone()).chain(ahead).collect();
         let read_again: Vec<OffsetRange> = of(RecordKind::Moved)
             .map(|moved| OffsetRange { start: moved.next, next: moved.start })
             .chain(unknown.map(|range| OffsetRange { start: range.next, next: range.start }))

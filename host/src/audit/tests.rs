@@ -208,6 +208,14 @@ fn chain(facts: &mut Facts) -> &mut ChainFacts {
     facts.chains.get_mut(&topic_partition()).unwrap()
 }
 
+#[test]
+fn what_lies_ahead_of_a_chain_moved_to_before_its_beginning_is_no_gap() {
+    let moved = Grown::new(&[Step::Range(1, 0), Step::Move(-12), Step::Range(5, 0)]);
+    let report = judge(&moved.all());
+    assert!(report.clean, "{:#?}", report.findings);
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+}
+
 proptest! {
     #[test]
     fn a_chain_by_the_rules_is_clean_whenever_one_looks(
