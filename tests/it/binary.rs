@@ -10,12 +10,22 @@ pub(crate) fn root() -> &'static Path {
     tests.parent().expect("the tests lie in the project")
 }
 
+/// Cargo, without what a test is told of its package: build scripts of dependencies look at it, and would run again.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    let of_a_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars().filter(|(name, _)| of_a_package(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// The path of the binary.
 pub(crate) fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         // Cargo offers a binary's path only to tests of its own package.
-        let built = Command::new(env!("CARGO"))
+        let built = cargo()
             .args(["build", "--release", "--quiet", "--package", "wasmill", "--bin", "wasmill"])
             .current_dir(root())
             .status()

@@ -1,12 +1,10 @@
 //! The model of the protocol (`tests/model`, a package of its own: see its manifest), searched in small worlds.
 
-use std::process::Command;
-
-use crate::binary::root;
+use crate::binary::{cargo, root};
 
 /// Runs the model with `arguments`; what it prints is shown.
 fn model(arguments: &[&str]) {
-    let run = Command::new(env!("CARGO"))
+    let run = cargo()
         .args(["run", "--release", "--quiet", "--manifest-path", "tests/model/Cargo.toml", "--target-dir"])
         .arg(root().join("target/model"))
         .arg("--")
