@@ -4,14 +4,18 @@
 //! [`TokioRuntime`] stands behind this trait; in the simulation a seeded, single-threaded executor does, which can end
 //! a host at any step.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 /// Tasks, time and randomness.
 pub trait Runtime: Send + Sync {
     /// Runs a task in the background. It ends when it is done or when the process does.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+    /// Does work that takes the processor for long, beside the tasks. Completes when it is done, or will never be.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
     /// Completes after `duration`.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
     /// Time since some fixed moment; never goes back.
@@ -26,18 +30,31 @@ pub trait Runtime: Send + Sync {
 pub struct TokioRuntime {
     handle: tokio::runtime::Handle,
     started: Instant,
+    /// As many computations at a time as there are cores: more would only hold more memory.
+    cores: Arc<Semaphore>,
 }
 
 impl TokioRuntime {
     /// A runtime that spawns on `handle`.
     pub fn new(handle: tokio::runtime::Handle) -> Self {
-        Self { handle, started: Instant::now() }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { handle, started: Instant::now(), cores: Arc::new(Semaphore::new(cores)) }
     }
 }
 
 impl Runtime for TokioRuntime {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.handle.spawn(task);
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let (handle, cores) = (self.handle.clone(), Arc::clone(&self.cores));
+        Box::pin(async move {
+            // Never closed.
+            let _turn = cores.acquire_owned().await;
+            // A panic is told by what the work does not send.
+            let _ = handle.spawn_blocking(work).await;
+        })
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
-use crate::chain::{Chain, ChainError, ChainResult, TakeOver};
+use crate::chain::{Chain, ChainError, TakeOver};
 use crate::checkpoint::{DeploymentRecord, RowCounts};
 use crate::error::{Error, Result};
 use crate::report::DeadLetterCause;
@@ -60,7 +61,7 @@ pub struct Committed {
 pub(super) struct Completion {
     pub(super) topic_partition: TopicPartition,
     pub(super) lane: u64,
-    pub(super) outcome: ChainResult<(Box<TakeOver>, Committed)>,
+    pub(super) outcome: std::result::Result<(Box<TakeOver>, Committed), LaneEnd>,
 }
 
 /// What a lane is given to start with.
@@ -210,8 +211,10 @@ impl Lane {
     }
 
     /// Ends the open range and starts its checkpoint: stage, commit, publish, in the background.
+    ///
+    /// Most of what is encoded is encoded when files end, so that is no work for the worker: it reads on at once.
     pub(super) fn checkpoint(&mut self, runtime: &dyn Runtime, done: Sender<Completion>, wake: Wake) -> Result<()> {
-        let (Some(range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else { return Ok(()) };
+        let (Some(mut range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else { return Ok(()) };
         self.due = false;
         self.range_start = range.next;
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
@@ -219,17 +222,25 @@ impl Lane {
         let mut committed = Committed { next: range.next, deployment, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
-        let closing = range.close()?;
-        committed.rows = closing.rows();
+        range.end()?;
+        let (close, closing) = oneshot::channel();
+        let closed = runtime.compute(Box::new(move || drop(close.send(range.close()))));
         // Asked after the last message of the range was read, answered while its files are closed.
         let identity = self.reader.identity();
         runtime.spawn(Box::pin(async move {
-            let storages = closing.storages();
-            let (staged, identity) = futures::join!(closing.staged(), unchanged(identity, take_over.chain()));
-            let outcome = match (staged, identity) {
-                (Err(error), _) => Err(ChainError::Storage(error)),
-                (_, Err(error)) => Err(ChainError::Source(error)),
-                (Ok(staged), Ok(())) => {
+            let staged = async {
+                closed.await;
+                let panicked = |_| Err(Error::fatal("ending a file panicked; this is a bug in wasmill"));
+                let closing = closing.await.unwrap_or_else(panicked).map_err(LaneEnd::Failed)?;
+                let (rows, storages) = (closing.rows(), closing.storages());
+                let staged = closing.staged().await.map_err(|error| LaneEnd::Chain(ChainError::Storage(error)))?;
+                Ok((staged, rows, storages))
+            };
+            let outcome = match futures::join!(staged, unchanged(identity, take_over.chain())) {
+                (Err(end), _) => Err(end),
+                (_, Err(error)) => Err(LaneEnd::Chain(ChainError::Source(error))),
+                (Ok((staged, rows, storages)), Ok(())) => {
+                    committed.rows = rows;
                     committed.files = staged.files.len() as u64;
                     committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
                     let outcome = take_over.commit(staged.clone()).await;
@@ -238,7 +249,7 @@ impl Lane {
                     if lost || (outcome.is_err() && !discard_only_lost) {
                         discard(&staged, &storages).await;
                     }
-                    outcome
+                    outcome.map_err(LaneEnd::Chain)
                 }
             };
             let outcome = outcome.map(|()| (take_over, committed));

@@ -112,6 +112,10 @@ pub struct Worker {
     lanes: VecDeque<Lane>,
     started: u64,
     open_files: usize,
+    /// When any lane was asked for messages last.
+    asked: Option<Duration>,
+    /// The longest time for which none was, since the targets changed last.
+    longest_pause: Duration,
 }
 
 impl Worker {
@@ -141,6 +145,8 @@ impl Worker {
             lanes: VecDeque::new(),
             started: 0,
             open_files: 0,
+            asked: None,
+            longest_pause: Duration::ZERO,
         }
     }
 
@@ -197,7 +203,10 @@ impl Worker {
                 self.deployments.retain(|known| known.record.number != deployment.record.number);
                 self.deployments.push(*deployment);
             }
-            Command::Target(targets) => self.targets = targets,
+            Command::Target(targets) => {
+                self.targets = targets;
+                self.longest_pause = Duration::ZERO;
+            }
         }
     }
 
@@ -244,7 +253,7 @@ impl Worker {
             }
             Err(error) => {
                 if let Some(lane) = self.lanes.remove(index) {
-                    self.end(lane, LaneEnd::Chain(error));
+                    self.end(lane, error);
                 }
             }
         }
@@ -267,6 +276,7 @@ impl Worker {
         let mut busy = false;
         self.swap(lane);
         if lane.wants_messages() && !self.memory.is_storage_behind() {
+            self.ask();
             busy = match lane.reader.read(self.limits.batch_rows)? {
                 Read::Batch(batch) => {
                     self.process(lane, batch)?;
@@ -301,6 +311,13 @@ impl Worker {
         Ok(busy)
     }
 
+    /// A lane is asked for messages. That a source has none is no pause of the worker's.
+    fn ask(&mut self) {
+        let now = self.runtime.elapsed();
+        let last = self.asked.replace(now).unwrap_or(now);
+        self.longest_pause = self.longest_pause.max(now.saturating_sub(last));
+    }
+
     fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
         // What was put in already is not put in again, should a source deliver it twice.
         let protocol = lane.context.staging.protocol;
@@ -314,8 +331,10 @@ impl Worker {
         let now = self.runtime.elapsed();
         if std::mem::take(&mut lane.swapped) {
             let deployment = lane.context.deployment.number;
-            let pause_ms = lane.last_batch.map(|last| now.saturating_sub(last).as_millis() as u64);
-            tracing::info!(topic_partition = %lane.topic_partition, offset = lane.next, deployment, pause_ms, "swapped");
+            let pause_ms = self.longest_pause.as_millis() as u64;
+            let unread_ms = lane.last_batch.map(|last| now.saturating_sub(last).as_millis() as u64);
+            let topic_partition = &lane.topic_partition;
+            tracing::info!(%topic_partition, offset = lane.next, deployment, pause_ms, unread_ms, "swapped");
         }
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
         let now_ms = self.runtime.now_ms();

@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::dead_letter::{self, DeadLetter};
 use super::hive::Piece;
 use super::part_file::{PartFile, PartFileOptions};
-use super::stage::{Memory, Queued, StagedFile, Staging, Upload, stage_whole};
+use super::stage::{Held, Memory, Queued, StagedFile, Staging, Upload, stage_whole};
 use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, StagedRange, target_name};
 use crate::error::Result;
 use crate::report::DeadLetterCause;
@@ -60,7 +60,7 @@ struct OpenFile {
     part: PartFile,
     /// Started with the first bytes that leave the encoder: most small files have none before their end.
     upload: Option<Upload>,
-    memory: usize,
+    held: Held,
     rows: u64,
     min_event_time_us: Option<i64>,
     max_event_time_us: Option<i64>,
@@ -113,7 +113,7 @@ impl OpenRange {
         let file = match self.files.get_mut(&piece.hive_partition) {
             Some(file) => file,
             None => {
-                let file = OpenFile::new(&self.context.options)?;
+                let file = OpenFile::new(&self.context.options, &self.memory)?;
                 self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
             }
         };
@@ -147,7 +147,7 @@ impl OpenRange {
             let file = match self.dead_letter_files.get_mut(&day) {
                 Some(file) => file,
                 None => {
-                    let file = OpenFile::new(&self.context.dead_letter_options)?;
+                    let file = OpenFile::new(&self.context.dead_letter_options, &self.memory)?;
                     self.dead_letter_files.entry(day).or_insert(file)
                 }
             };
@@ -169,7 +169,7 @@ impl OpenRange {
 
     /// Bytes that its encoders hold.
     pub fn memory_bytes(&self) -> usize {
-        self.all_files().map(|file| file.memory).sum()
+        self.all_files().map(|file| file.held.bytes()).sum()
     }
 
     fn all_files(&self) -> impl Iterator<Item = &OpenFile> {
@@ -178,7 +178,7 @@ impl OpenRange {
 
     /// Ends the row groups of the files that hold most, half of the range's memory together, which frees it.
     pub fn flush_largest(&mut self) -> Result<()> {
-        let mut held: Vec<usize> = self.all_files().map(|file| file.memory).collect();
+        let mut held: Vec<usize> = self.all_files().map(|file| file.held.bytes()).collect();
         held.sort_unstable_by(|a, b| b.cmp(a));
         let (half, mut sum) = (held.iter().sum::<usize>() / 2, 0);
         let least = held.into_iter().find(|bytes| {
@@ -189,16 +189,24 @@ impl OpenRange {
         for (files, staging) in
             [(&mut self.files, &context.staging), (&mut self.dead_letter_files, &context.dead_letter_staging)]
         {
-            for file in files.values_mut().filter(|file| file.memory >= least) {
+            for file in files.values_mut().filter(|file| file.held.bytes() >= least) {
                 file.flush(staging)?;
             }
         }
         Ok(())
     }
 
-    /// Ends the range: encodes the footers and hands the last bytes over. What remains is only waiting for storage.
-    pub fn close(mut self) -> Result<ClosingRange> {
+    /// Nothing is put in any more: what its encoders hold counts as waiting for storage.
+    pub fn end(&mut self) -> Result<()> {
         self.encode_dead_letters()?;
+        self.files.values_mut().chain(self.dead_letter_files.values_mut()).for_each(|file| file.held.end());
+        Ok(())
+    }
+
+    /// Ends the range: encodes what is left and the footers, which takes the processor for a while, and hands the last bytes
+    /// over. What remains is only waiting for storage.
+    pub fn close(mut self) -> Result<ClosingRange> {
+        self.end()?;
         let files = std::mem::take(&mut self.files);
         let dead_letter_files = std::mem::take(&mut self.dead_letter_files);
         let max_event_time_us = files.values().filter_map(|file| file.max_event_time_us).max();
@@ -235,7 +243,7 @@ impl OpenRange {
             } else {
                 format!("{table}/{hive_partition}/{name}")
             };
-            self.memory.encoder_changed(file.memory, 0);
+            drop(file.held);
             let tail = file.part.finish(&self.footer(number, of))?;
             let tail_bytes = Queued::new(tail.bytes, &self.memory);
             let staging = match file.upload {
@@ -272,20 +280,12 @@ impl OpenRange {
     }
 }
 
-impl Drop for OpenRange {
-    /// A dropped range gives its memory back; its uploads abandon their files by themselves.
-    fn drop(&mut self) {
-        let held = self.memory_bytes();
-        self.memory.encoder_changed(held, 0);
-    }
-}
-
 impl OpenFile {
-    fn new(options: &PartFileOptions) -> Result<Self> {
+    fn new(options: &PartFileOptions, memory: &Arc<Memory>) -> Result<Self> {
         Ok(Self {
             part: PartFile::new(options)?,
             upload: None,
-            memory: 0,
+            held: Held::new(memory),
             rows: 0,
             min_event_time_us: None,
             max_event_time_us: None,
@@ -304,13 +304,10 @@ impl OpenFile {
     }
 
     fn ship(&mut self, staging: &Staging) -> Result<()> {
-        let memory = &staging.memory;
         if let Some(bytes) = self.part.take_encoded()? {
-            self.upload.get_or_insert_with(|| Upload::start(staging)).send(Queued::new(bytes, memory));
+            self.upload.get_or_insert_with(|| Upload::start(staging)).send(Queued::new(bytes, &staging.memory));
         }
-        let now = self.part.memory_bytes();
-        memory.encoder_changed(self.memory, now);
-        self.memory = now;
+        self.held.change(self.part.memory_bytes());
         Ok(())
     }
 }

@@ -32,15 +32,6 @@ impl Memory {
         Arc::new(Self { budget, encoding: AtomicUsize::new(0), shipping: AtomicUsize::new(0) })
     }
 
-    /// Counts what an encoder held before and holds now.
-    pub fn encoder_changed(&self, before: usize, after: usize) {
-        if after >= before {
-            self.encoding.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.encoding.fetch_sub(before - after, Ordering::Relaxed);
-        }
-    }
-
     /// Whether open files hold more than their budget.
     pub fn is_over(&self) -> bool {
         self.used() > self.budget
@@ -54,6 +45,52 @@ impl Memory {
     /// Bytes held now.
     pub fn used(&self) -> usize {
         self.encoding.load(Ordering::Relaxed) + self.shipping.load(Ordering::Relaxed)
+    }
+}
+
+/// What one encoder holds of the budget.
+#[derive(Debug)]
+pub struct Held {
+    memory: Arc<Memory>,
+    bytes: usize,
+    /// It only waits for its end and for storage.
+    ended: bool,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub fn new(memory: &Arc<Memory>) -> Self {
+        Self { memory: Arc::clone(memory), bytes: 0, ended: false }
+    }
+
+    /// Bytes that are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// So many bytes are held now.
+    pub fn change(&mut self, bytes: usize) {
+        let counter = if self.ended { &self.memory.shipping } else { &self.memory.encoding };
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => counter.fetch_add(more, Ordering::Relaxed),
+            None => counter.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
+        };
+        self.bytes = bytes;
+    }
+
+    /// Nothing is put in any more: it counts as waiting for storage, so that it is reading that stops when there is too much
+    /// of it.
+    pub fn end(&mut self) {
+        let held = self.bytes;
+        self.change(0);
+        self.ended = true;
+        self.change(held);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.change(0);
     }
 }
 

@@ -150,6 +150,15 @@ impl Runtime for HostRuntime {
         self.simulator.state.lock().unwrap().spawned.push((self.host, task));
     }
 
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let simulator = Arc::clone(&self.simulator);
+        Box::pin(async move {
+            // Others go on meanwhile.
+            simulator.pass().await;
+            work();
+        })
+    }
+
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let simulator = Arc::clone(&self.simulator);
         Box::pin(async move { simulator.sleep(duration).await })
