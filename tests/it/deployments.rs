@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::binary::{self, run, stderr, stdout};
 use crate::kafka::broker;
 use crate::servers;
+use crate::simulation::guest;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -410,4 +411,72 @@ fn hosts_swap_while_events_flow_and_lose_and_double_nothing() {
 
     let logs = ["a.log", "b.log"].map(|log| std::fs::read_to_string(job.path(log)).expect("a log")).concat();
     assert!(logs.contains("swapped"), "it is told:\n{logs}");
+}
+
+#[test]
+fn a_deployment_that_keeps_failing_is_taken_out_of_use() {
+    let topic = broker::topic("breaker", 4, &[]);
+    let brokers = servers::kafka();
+    let job = Job::new(&format!(
+        "[breaker]\nfailures = 20\nwithin = \"10m\"\nthen = \"fall-back\"\n\
+         [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\""
+    ));
+    job.push("keep-plays");
+    let failing = job.path("failing.wasm");
+    std::fs::write(&failing, guest::trapping()).expect("the module can be written");
+    job.done(&["push"], &[failing.to_str().expect("a path"), "--name", "failing", "--version", "1.0.0"]);
+    job.done(&["deploy"], &["keep-plays", "--sample", "0"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let producing = produce_until(topic, Arc::clone(&stop));
+    let host = job.host("a.log");
+    job.wait("rows under deployment 1", |records| swapped(records, 1) == 4);
+
+    let newest = || job.json(&["deployments"], &[]).as_array().and_then(|all| all.last().cloned()).expect("an entry");
+    let judged = |number: i64, action: Value| {
+        let begun = Instant::now();
+        while newest()["number"] != number {
+            let log = || std::fs::read_to_string(job.path("a.log")).unwrap_or_default();
+            assert!(begun.elapsed() < PATIENCE, "nothing follows from its failures: {}\n{}", newest(), log());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let entry = newest();
+        assert_eq!(entry["action"], action, "{entry}");
+        let note = entry["note"].as_str().unwrap_or_default();
+        assert!(note.contains("keeps failing") && note.contains("failing@1.0.0"), "{entry}");
+        assert!(entry["by"].as_str().is_some_and(|by| by.starts_with("host ")), "{entry}");
+    };
+    job.done(&["deploy"], &["keep-plays", "failing", "--sample", "0"]);
+    judged(3, serde_json::json!({ "fall-back": { "to": 1 } }));
+    job.wait("rows under the one before", |records| swapped(records, 3) == 4);
+    assert!(job.done(&["deployments"], &[]).contains("fall back to 1 by host "), "it is told");
+
+    // What it falls back to fails as well: the pipeline is paused.
+    job.done(&["pause"], &[]);
+    job.done(&["deploy"], &["failing", "--sample", "0"]);
+    job.done(&["deploy"], &["failing", "keep-plays", "--sample", "0"]);
+    job.done(&["resume"], &[]);
+    judged(8, serde_json::json!({ "fall-back": { "to": 5 } }));
+    judged(9, "pause".into());
+    let told = || {
+        let hosts: Value = serde_json::from_str(&stdout(&job.wasmill(&["status"], &["--json"]))).expect("JSON");
+        hosts[0]["problems"].to_string()
+    };
+    let begun = Instant::now();
+    while !told().contains("deployment 8 keeps failing") {
+        assert!(begun.elapsed() < PATIENCE, "the status says nothing of it: {}", told());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
+    job.done(&["rollback"], &["3", "--sample", "0"]);
+    job.done(&["resume"], &[]);
+    stop.store(true, Ordering::Release);
+    let produced = producing.join().expect("the producer ends") as u64;
+    let messages = |records: &[Value]| by_deployment(records).values().map(|sums| sums.0).sum::<u64>();
+    job.wait("everything", |records| messages(records) == produced);
+    assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
+    let dead = |sums: &(u64, u64, u64)| sums.0 - sums.1 - sums.2;
+    for (deployment, sums) in by_deployment(&job.records()) {
+        let fails = matches!(deployment, 2 | 5 | 6 | 8);
+        assert_eq!(dead(&sums), if fails { sums.0 } else { 0 }, "deployment {deployment} made them");
+    }
 }

@@ -91,6 +91,7 @@ fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) ->
     let what = match entry.action {
         Action::Deploy => "deploy".to_owned(),
         Action::Rollback { to } => format!("rollback to {to}"),
+        Action::FallBack { to } => format!("fall back to {to}"),
         Action::Canary => "canary".to_owned(),
         Action::Promote => format!("promote {}", entry.deployment.number),
         Action::Abort => "end of trial".to_owned(),
@@ -105,7 +106,7 @@ fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) ->
     };
     writeln!(out, "{:>4}  {}  {what} by {}{note}{now}", entry.number, time(entry.at_ms), entry.by)?;
     let shown: Option<&Deployment> = match (entry.action, &entry.canary) {
-        (Action::Deploy | Action::Rollback { .. }, _) => Some(&entry.deployment),
+        (Action::Deploy | Action::Rollback { .. } | Action::FallBack { .. }, _) => Some(&entry.deployment),
         (Action::Canary, Some(canary)) => {
             let there: Vec<String> = canary.topic_partitions.iter().map(ToString::to_string).collect();
             writeln!(out, "        on {}", there.join(", "))?;

@@ -183,6 +183,7 @@ impl Module {
         TransformConfig {
             name,
             module: self.module,
+            version: None,
             settings: self.settings.into_iter().collect(),
             limits: GuestLimits::default(),
             on_failure: FailurePolicy::default(),

@@ -48,11 +48,15 @@ fn the_document_names_every_key() {
         "start = { spark_checkpoint = \"/spark\" }",
     ];
     let mut asked = BTreeSet::new();
-    for source in ["[source.kafka]", "[source.file]", "[source.eventsim]"] {
-        for start in starts {
-            let is_other = |block: &&&str| block.starts_with("[source.") && !block.starts_with(source);
+    let sources = ["[source.kafka]", "[source.file]", "[source.eventsim]"];
+    for (source, start) in sources.into_iter().flat_map(|source| starts.map(|start| (source, start))) {
+        // The one kind of file fixes the transforms, the other runs what is deployed; each has a section of its own.
+        for (of_the_other, name) in [("[breaker]", "name = "), ("[[transforms]]", "transforms = \"deployed\"\nname = ")] {
+            let is_other = |block: &&&str| {
+                block.starts_with(of_the_other) || (block.starts_with("[source.") && !block.starts_with(source))
+            };
             let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
-            let file = file.replacen(starts[0], start, 1);
+            let file = file.replacen(starts[0], start, 1).replacen("name = ", name, 1);
             let path = directory.path().join("p.toml");
             let (config, mistakes, keys) = examine(&path, &file, &surroundings(directory.path()));
             assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}\n{file}");

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
-use super::{Config, LimitsConfig, source, table, transform, value};
+use super::{BreakerConfig, Config, LimitsConfig, Then, source, table, transform, value};
 use crate::decode::schema::EventSchema;
 use crate::error::{Error, Result};
 use crate::storage::StorageOptions;
@@ -131,6 +131,10 @@ fn config(root: Section<'_>) -> Option<Config> {
     let dead_letters = table::dead_letters(&root);
     let checkpoint = table::checkpoint(&root);
     let registry = table::registry(&root, checkpoint.as_ref().map(|(_, place)| place));
+    let breaker = breaker(&root);
+    if !deployed && root.has("breaker") {
+        root.mistake("breaker", "the transforms stand in this file, so no deployment can be paused or replaced");
+    }
     let storage = storage(&root);
     let limits = limits(&root);
     let places = [
@@ -149,6 +153,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         transforms,
         deployed,
         registry: registry?.0,
+        breaker: breaker?,
         table: table?.0,
         dead_letters: dead_letters?.location(),
         checkpoint: checkpoint?.0,
@@ -166,6 +171,24 @@ fn storage(root: &Section<'_>) -> StorageOptions {
     section.finish();
     let replication = replication.and_then(|copies| u32::try_from(copies).ok());
     StorageOptions { file_mode, group, replication, sync_on_close }
+}
+
+fn breaker(root: &Section<'_>) -> Option<BreakerConfig> {
+    let mut breaker = BreakerConfig::default();
+    let Some(section) = root.section("breaker") else { return Some(breaker) };
+    if let Some(field) = section.optional("failures") {
+        breaker.failures = value::integer(&field, 0..=1 << 50).unwrap_or_default();
+    }
+    if let Some(field) = section.optional("within") {
+        let range = Duration::from_secs(5)..=Duration::from_secs(86_400);
+        breaker.within = value::duration(&field, range).unwrap_or_default();
+    }
+    if let Some(field) = section.optional("then") {
+        let choices = [("pause", Then::Pause), ("fall-back", Then::FallBack), ("go-on", Then::GoOn)];
+        breaker.then = value::choice(&field, &choices).unwrap_or(breaker.then);
+    }
+    section.finish();
+    Some(breaker)
 }
 
 fn limits(root: &Section<'_>) -> Option<LimitsConfig> {

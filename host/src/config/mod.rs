@@ -47,6 +47,8 @@ pub struct Config {
     pub deployed: bool,
     /// `[registry]`.
     pub registry: RegistryConfig,
+    /// `[breaker]`.
+    pub breaker: BreakerConfig,
     /// `[table]`.
     pub table: TableConfig,
     /// `[dead_letters] location`.
@@ -141,6 +143,8 @@ pub struct TransformConfig {
     /// Where its module comes from: a file, resolved against the pipeline file's directory; for a deployed one
     /// `NAME@VERSION`.
     pub module: PathBuf,
+    /// The version that it was pushed as; of a file, what the module says of itself counts.
+    pub version: Option<String>,
     /// Scalars as TOML writes them; anything else as JSON text.
     pub settings: Settings,
     /// Memory, deadline and output limits.
@@ -259,6 +263,34 @@ pub struct RegistryConfig {
     pub location: String,
     /// Whose signatures are good; empty: modules need not be signed.
     pub keys: Vec<PublicKey>,
+}
+
+/// `[breaker]`: when a deployment is taken out of use because its transforms keep failing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// More rows than these that transforms fail on, on one host. Default 10,000.
+    pub failures: u64,
+    /// In this time. Default 1 min.
+    pub within: Duration,
+    /// What follows. Default: the pipeline is paused.
+    pub then: Then,
+}
+
+/// What follows when a deployment keeps failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The pipeline is paused until an operator looks.
+    Pause,
+    /// The deployment before it runs again. If that keeps failing as well, or there is none, the pipeline is paused.
+    FallBack,
+    /// Nothing: failures become dead letters, however many.
+    GoOn,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 10_000, within: Duration::from_secs(60), then: Then::Pause }
+    }
 }
 
 /// `[checkpoint]`.

@@ -301,6 +301,16 @@ fn written(config: &Config) -> String {
         let keys: Vec<String> = registry.keys.iter().map(ToString::to_string).collect();
         writeln!(text, "keys = {keys:?}").unwrap();
     }
+    if config.deployed {
+        let BreakerConfig { failures, within, then } = &config.breaker;
+        let then = match then {
+            Then::Pause => "pause",
+            Then::FallBack => "fall-back",
+            Then::GoOn => "go-on",
+        };
+        let within = humantime::format_duration(*within);
+        writeln!(text, "[breaker]\nfailures = {failures}\nwithin = \"{within}\"\nthen = \"{then}\"").unwrap();
+    }
     writeln!(
         text,
         "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\""
@@ -385,6 +395,15 @@ fn any_config() -> impl Strategy<Value = Config> {
             registry: RegistryConfig {
                 location: format!("/{place}/{}", if limits.0 % 3 == 0 { "chain_registry" } else { "uploads" }),
                 keys: (0..limits.0 % 3).map(|_| SecretKey::generate().public()).collect(),
+            },
+            breaker: match limits.0 % 2 {
+                // Of a file with transforms of its own, it is what it is by default.
+                0 => BreakerConfig::default(),
+                _ => BreakerConfig {
+                    failures: numbers.3,
+                    within: Duration::from_secs(4 + numbers.2),
+                    then: [Then::Pause, Then::FallBack, Then::GoOn][limits.0 % 3],
+                },
             },
             table: TableConfig {
                 location: format!("hdfs://{place}/table"),

@@ -49,7 +49,7 @@ pub(super) fn transforms(root: &Section<'_>) -> Vec<TransformConfig> {
         };
         section.finish();
         if let (Some(name), Some(module), Some(on_failure)) = (name, module, on_failure) {
-            transforms.push(TransformConfig { name, module, settings, limits, on_failure });
+            transforms.push(TransformConfig { name, module, version: None, settings, limits, on_failure });
         }
     }
     transforms

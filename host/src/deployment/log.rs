@@ -140,7 +140,7 @@ impl Log {
         let number = present.map_or(0, |entry| entry.number) + 1;
         let Draft { action, mut deployment, mut canary, paused } = draft;
         match (action, &mut canary) {
-            (Action::Deploy | Action::Rollback { .. }, _) => deployment.number = number,
+            (Action::Deploy | Action::Rollback { .. } | Action::FallBack { .. }, _) => deployment.number = number,
             (Action::Canary, Some(canary)) => canary.deployment.number = number,
             _ => {}
         }

@@ -11,6 +11,7 @@
 //!
 //! This module knows nothing of topic partitions and ranges; when a deployment takes effect is the pipeline's business.
 
+pub mod breaker;
 pub mod difference;
 pub mod judge;
 mod load;
@@ -75,6 +76,11 @@ pub enum Action {
     Deploy,
     /// Back to what an earlier entry had.
     Rollback {
+        /// That entry's deployment.
+        to: u64,
+    },
+    /// The same, by a host of its own: the deployment kept failing.
+    FallBack {
         /// That entry's deployment.
         to: u64,
     },
@@ -215,6 +221,7 @@ impl Deployed {
         Ok(TransformConfig {
             name: self.name.clone(),
             module: self.reference().to_string().into(),
+            version: Some(self.version.to_string()),
             settings,
             limits: self.limits.resolve(),
             on_failure: self.on_failure,

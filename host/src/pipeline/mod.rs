@@ -14,6 +14,7 @@
 
 pub mod account;
 mod herald;
+mod judge;
 pub mod lane;
 pub mod membership;
 mod open_files;

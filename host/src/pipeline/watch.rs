@@ -8,15 +8,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::herald;
+use super::judge::{self, Judge};
 use super::membership::Change;
 use super::ready::Ready;
 use super::worker::{Targets, WorkerDeployment};
 use crate::config::Config;
-use crate::deployment::{self, Action, Deployment, Draft, Entry, Log};
+use crate::deployment::{self, Deployment, Entry, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Registry;
 use crate::runtime::Runtime;
-use crate::status::{self, Board, Post};
+use crate::status::Board;
 use crate::transform::TransformEngine;
 
 /// How often the log is looked at: one question to the storage each time.
@@ -31,10 +32,7 @@ pub(super) struct Watch {
     seen: u64,
     /// What can run, by number: what the entry that is followed names, and no more.
     ready: BTreeMap<u64, Ready>,
-    /// Where the statuses of all hosts stand.
-    post: Post,
-    /// When a canary was judged last.
-    judged: Option<Instant>,
+    judge: Judge,
     /// The entry that is followed: the newest, unless that cannot run here.
     followed: Entry,
 }
@@ -53,8 +51,8 @@ impl Watch {
             ));
         };
         let (seen, ready) = (entry.number, BTreeMap::new());
-        let post = Post::new(registry.location().clone(), &config.name);
-        let mut watch = Self { engine, registry, log, seen, ready, post, judged: None, followed: entry.clone() };
+        let judge = Judge::new(config, &registry);
+        let mut watch = Self { engine, registry, log, seen, ready, judge, followed: entry.clone() };
         let missing = watch.missing(config, &entry).await?;
         watch.follow(entry, missing);
         Ok(watch)
@@ -153,26 +151,6 @@ impl Watch {
         thread.map_err(|error| Error::fatal("cannot start the thread that follows deployments").because(error))
     }
 
-    /// Ends the trial of a canary that does worse than its bounds allow. The next look finds the entry.
-    async fn judge(&mut self, board: &Board) -> Result<()> {
-        let due = self.judged.is_none_or(|judged| judged.elapsed() >= status::EVERY);
-        let Some(canary) = self.followed.canary.as_ref().filter(|_| due) else { return Ok(()) };
-        self.judged = Some(Instant::now());
-        let now_ms = self.registry.runtime().now_ms();
-        let hosts = self.post.read(now_ms).await?;
-        let (present, trial) = (self.followed.deployment.number, canary.deployment.number);
-        let Some(wanting) = deployment::judge::judge(&hosts, present, trial, &canary.bounds) else { return Ok(()) };
-        let draft = Draft { canary: None, ..Draft::after(&self.followed, Action::Abort) };
-        let by = format!("host {}", board.status(now_ms).machine);
-        let note = format!("deployment {trial} is found wanting: {wanting}");
-        tracing::warn!(note, "ending the trial");
-        match self.log.append(Some(&self.followed), draft, &by, &note).await {
-            // Another host was as quick, or an operator was: what counts is in the log.
-            Err(error) if error.kind() != ErrorKind::Transient => Ok(()),
-            outcome => outcome.map(drop),
-        }
-    }
-
     /// Puts what runs, and what cannot, on the board.
     fn tell(&self, board: &Board) {
         let chains = self.ready.iter().map(|(number, ready)| (*number, Arc::clone(&ready.chain))).collect();
@@ -184,7 +162,7 @@ impl Watch {
     /// What is new, made ready for that many workers.
     async fn look(&mut self, config: &Config, workers: usize, board: &Board) -> Result<Option<Change>> {
         let Some(entry) = self.log.after(self.seen).await? else {
-            self.judge(board).await?;
+            self.judge.sit(&self.log, &self.followed, &self.ready, board).await?;
             return Ok(None);
         };
         let (number, started) = (entry.number, Instant::now());
@@ -207,7 +185,7 @@ impl Watch {
         self.seen = number;
         let (action, ready_ms) = (entry.action, started.elapsed().as_millis() as u64);
         tracing::info!(entry = number, ?action, by = entry.by, note = entry.note, ready_ms, "the log has a new entry");
-        board.problem(None);
+        board.problem(judge::verdict(&entry).map(str::to_owned));
         self.follow(entry, missing);
         self.change(prepared).map(Some)
     }

@@ -46,7 +46,7 @@ pub struct TransformChain {
 pub struct LinkedTransform {
     /// Its name in the pipeline.
     pub name: String,
-    /// The module's own version; empty when it says none.
+    /// The version that it was pushed as, or the module's own; empty when it says none.
     pub version: String,
     /// What the module is and says about itself.
     pub module: ModuleInfo,
@@ -233,7 +233,7 @@ impl LinkedTransform {
         }
         Ok(Self {
             name: config.name.clone(),
-            version: module.info.version.clone(),
+            version: config.version.clone().unwrap_or_else(|| module.info.version.clone()),
             module: (*module.info).clone(),
             settings_digest: settings_digest(config),
             descriptor: plan.descriptor.clone(),

@@ -7,7 +7,10 @@ use wasmill::checkpoint::{DeploymentRecord, TransformRecord};
 use wasmill::config::{
     Compression, EventTime, FailurePolicy, GuestLimits, Settings, TableConfig, TimeUnit, TransformConfig,
 };
+use wasmill::decode::json::JsonDecoder;
 use wasmill::decode::schema::{EventField, EventSchema, EventType};
+use wasmill::pipeline::stages::Stages;
+use wasmill::pipeline::worker::WorkerDeployment;
 use wasmill::sink::dead_letter;
 use wasmill::sink::hive::HivePartitioner;
 use wasmill::sink::part_file::PartFileOptions;
@@ -37,6 +40,15 @@ pub(super) struct Deployment {
     pub(super) dead_letter_options: PartFileOptions,
 }
 
+impl Deployment {
+    /// Stages of a worker's own.
+    pub(super) fn for_worker(&self) -> WorkerDeployment {
+        let (chain, partitioner) = (Arc::clone(&self.chain), self.partitioner.clone());
+        let stages = Stages::new(JsonDecoder::new(&self.schema), chain, partitioner, self.record.number).unwrap();
+        WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages }
+    }
+}
+
 /// The deployment, made at its first use.
 pub(super) fn deployment(which: Which) -> &'static Deployment {
     static PLAIN: OnceLock<Deployment> = OnceLock::new();
@@ -52,6 +64,7 @@ pub(super) fn deployment(which: Which) -> &'static Deployment {
             let transform = TransformConfig {
                 name: "sorting".to_owned(),
                 module,
+                version: None,
                 settings: Settings::default(),
                 limits: GuestLimits::default(),
                 on_failure: FailurePolicy::Stop,

@@ -1,5 +1,5 @@
-//! A small real guest for one world in a hundred: it drops the rows whose number leaves 1 when divided by 4, rejects those
-//! that leave 2, and keeps the rest.
+//! Small real guests. One for one world in a hundred: it drops the rows whose number leaves 1 when divided by 4, rejects
+//! those that leave 2, and keeps the rest. And one that fails on every row.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl Constants {
     }
 }
 
-/// The core module with its component type.
+/// The guest that sorts rows, as a core module with its component type.
 pub(super) fn build() -> Vec<u8> {
     let mut constants = Constants::default();
     let column = constants.text("id");
@@ -48,8 +48,19 @@ pub(super) fn build() -> Vec<u8> {
     let start = constants.words(&[0; 4]);
     // ok, keep: rows (address, count), columns, rejects: rows and reasons, no detail.
     let answer = constants.words(&[0, 3, KEPT as u32, 0, 0, 0, REJECTED as u32, 0, REASONS as u32, 0, 0, 0, 0, 0, 0]);
+    module(&constants, describe, start, &sorting(answer))
+}
+
+/// A guest that reads nothing and traps as soon as it is given a row, as a core module with its component type.
+pub(crate) fn trapping() -> Vec<u8> {
+    let mut constants = Constants::default();
+    let (describe, start) = (constants.words(&[0; 9]), constants.words(&[0; 4]));
+    module(&constants, describe, start, "unreachable")
+}
+
+fn module(constants: &Constants, describe: u32, start: u32, process: &str) -> Vec<u8> {
     let data: String = constants.0.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    let mut module = wat::parse_str(text(&data, describe, start, answer)).unwrap();
+    let mut module = wat::parse_str(text(&data, describe, start, process)).unwrap();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(wit).unwrap();
@@ -58,14 +69,7 @@ pub(super) fn build() -> Vec<u8> {
     module
 }
 
-fn text(data: &str, describe: u32, start: u32, answer: u32) -> String {
-    let append = |list: usize, count: &str| {
-        format!(
-            "(i32.store (i32.add (i32.const {list}) (i32.shl (local.get ${count}) (i32.const 2))) (local.get $row))
-             (local.set ${count} (i32.add (local.get ${count}) (i32.const 1)))"
-        )
-    };
-    let (keep, reject) = (append(KEPT, "kept"), append(REJECTED, "rejected"));
+fn text(data: &str, describe: u32, start: u32, process: &str) -> String {
     format!(
         r#"(module
           (memory (export "memory") 16)
@@ -83,22 +87,35 @@ fn text(data: &str, describe: u32, start: u32, answer: u32) -> String {
           (func (export "wasmill:transform/transform@0.1.0#process")
             (param $rows i32) (param $columns i32) (param $count i32) (result i32)
             (local $row i32) (local $data i32) (local $rest i64) (local $kept i32) (local $rejected i32)
-            (local.set $data (i32.load offset=4 (local.get $columns)))
-            (loop $next
-              (if (i32.lt_u (local.get $row) (local.get $rows))
-                (then
-                  (local.set $rest
-                    (i64.rem_u
-                      (i64.load (i32.add (local.get $data) (i32.shl (local.get $row) (i32.const 3))))
-                      (i64.const 4)))
-                  (if (i64.ne (local.get $rest) (i64.const 1)) (then {keep}))
-                  (if (i64.eq (local.get $rest) (i64.const 2)) (then {reject}))
-                  (local.set $row (i32.add (local.get $row) (i32.const 1)))
-                  (br $next))))
-            (i32.store offset=12 (i32.const {answer}) (local.get $kept))
-            (i32.store offset=28 (i32.const {answer}) (local.get $rejected))
-            (i32.store offset=36 (i32.const {answer}) (local.get $rejected))
-            (global.set $free (i32.const {FREE}))
-            (i32.const {answer})))"#
+            {process}))"#
+    )
+}
+
+fn sorting(answer: u32) -> String {
+    let append = |list: usize, count: &str| {
+        format!(
+            "(i32.store (i32.add (i32.const {list}) (i32.shl (local.get ${count}) (i32.const 2))) (local.get $row))
+             (local.set ${count} (i32.add (local.get ${count}) (i32.const 1)))"
+        )
+    };
+    let (keep, reject) = (append(KEPT, "kept"), append(REJECTED, "rejected"));
+    format!(
+        r#"(local.set $data (i32.load offset=4 (local.get $columns)))
+           (loop $next
+             (if (i32.lt_u (local.get $row) (local.get $rows))
+               (then
+                 (local.set $rest
+                   (i64.rem_u
+                     (i64.load (i32.add (local.get $data) (i32.shl (local.get $row) (i32.const 3))))
+                     (i64.const 4)))
+                 (if (i64.ne (local.get $rest) (i64.const 1)) (then {keep}))
+                 (if (i64.eq (local.get $rest) (i64.const 2)) (then {reject}))
+                 (local.set $row (i32.add (local.get $row) (i32.const 1)))
+                 (br $next))))
+           (i32.store offset=12 (i32.const {answer}) (local.get $kept))
+           (i32.store offset=28 (i32.const {answer}) (local.get $rejected))
+           (i32.store offset=36 (i32.const {answer}) (local.get $rejected))
+           (global.set $free (i32.const {FREE}))
+           (i32.const {answer})"#
     )
 }

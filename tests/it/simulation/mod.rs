@@ -24,7 +24,7 @@ mod disk;
 mod downstream;
 mod executor;
 mod faults;
-mod guest;
+pub(crate) mod guest;
 mod ledger;
 mod message;
 mod outage;
@@ -140,6 +140,7 @@ fn assert_covered(hits: &Hits) {
         .extend(["stage create", "stage write", "temporary create", "temporary write"].map(|step| (step, "no space")));
     points.push(("staging list", "stale"));
     points.push(("audit", "answered"));
+    points.push(("deployment", "followed"));
     let count = |point: &(&'static str, &'static str)| hits.get(point).copied().unwrap_or(0);
     let rare: Vec<_> =
         points.iter().map(|point| (point, count(point))).filter(|(_, count)| *count < LEAST_HITS).collect();

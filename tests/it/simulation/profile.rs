@@ -34,7 +34,7 @@ pub(super) struct Profile {
     pub(super) downstream: u64,
     /// Messages expire once in so many steps, read or not.
     pub(super) expiry: u64,
-    /// Hosts run one of two deployments, whose schemas differ.
+    /// Hosts start with one of two deployments, whose schemas differ, and swap them while they run.
     pub(super) deployments: bool,
 }
 

@@ -1,19 +1,18 @@
 //! One simulated world: hosts, a broker, a disk, a job downstream; what goes wrong in it, and how it must come right.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use wasmill::checkpoint::{Protocol, Retention};
-use wasmill::decode::json::JsonDecoder;
-use wasmill::pipeline::membership::{Membership, Step, WorkerHandle};
+use wasmill::pipeline::membership::{Change, Membership, Step, WorkerHandle};
 use wasmill::pipeline::places::Places;
-use wasmill::pipeline::stages::Stages;
-use wasmill::pipeline::worker::{Worker, WorkerDeployment, WorkerLimits};
+use wasmill::pipeline::worker::{Targets, Worker, WorkerLimits};
 use wasmill::report::Progress;
 use wasmill::runtime::Runtime;
 use wasmill::sink::stage::Memory;
-use wasmill::source::Wake;
+use wasmill::source::{TopicPartition, Wake};
 use wasmill::storage::{Location, Storage};
 
 use super::auditor::Auditor;
@@ -94,6 +93,9 @@ pub(super) fn run(case: &Case, is_traced: bool) -> Ending {
 /// One simulated process.
 struct Host {
     membership: Membership,
+    changes: Sender<Change>,
+    /// The deployments that it was told of last, by number.
+    follows: BTreeSet<u64>,
     worker: Worker,
     memory: Arc<Memory>,
     /// It is stopped (SIGSTOP) until then: nothing of it goes on.
@@ -179,7 +181,7 @@ impl World {
     }
 
     fn host(&self, host: usize, which: Which) -> Host {
-        let deployment = deployment(which);
+        let made = deployment(which);
         let runtime: Arc<dyn Runtime> = Arc::new(HostRuntime { simulator: Arc::clone(&self.simulator), host });
         let memory = Memory::new(self.budget);
         let mounted = Mounted { disk: Arc::clone(&self.disk), caller: Caller { host, life: self.lives } };
@@ -195,14 +197,11 @@ impl World {
             retention: self.retention,
             runtime: Arc::clone(&runtime),
             memory: Arc::clone(&memory),
-            deployment: deployment.record.clone(),
-            options: deployment.options.clone(),
+            deployment: made.record.clone(),
+            options: made.options.clone(),
             max_open_hive_partitions: 1_000,
-            dead_letter_options: deployment.dead_letter_options.clone(),
+            dead_letter_options: made.dead_letter_options.clone(),
         };
-        let decoder = JsonDecoder::new(&deployment.schema);
-        let (chain, partitioner) = (Arc::clone(&deployment.chain), deployment.partitioner.clone());
-        let stages = Stages::new(decoder, chain, partitioner, deployment.record.number).unwrap();
         let limits = WorkerLimits {
             interval: Duration::from_millis(self.profile.interval_ms),
             target_file_size: 1 << 20,
@@ -215,12 +214,10 @@ impl World {
         let wake: Wake = Arc::new(|| {});
         let progress = Arc::new(Progress::default());
         let channels = (obeyed, notices);
-        let deployment =
-            WorkerDeployment { record: deployment.record.clone(), options: deployment.options.clone(), stages };
         let worker = Worker::new(
             Arc::clone(&runtime),
             limits,
-            deployment,
+            made.for_worker(),
             Arc::clone(&memory),
             progress,
             channels,
@@ -228,9 +225,26 @@ impl World {
         );
         let source = Box::new(Connection { broker: Arc::clone(&self.broker), host });
         let handles = vec![WorkerHandle { commands, wake }];
-        let (_, changes) = channel();
-        let membership = Membership::new(source, places, runtime, handles, heard, changes, false);
-        Host { membership, worker, memory, frozen_until: Duration::ZERO, over: false }
+        let (changes, changed) = channel();
+        let membership = Membership::new(source, places, runtime, handles, heard, changed, false);
+        let follows = BTreeSet::from([made.record.number]);
+        Host { membership, changes, follows, worker, memory, frozen_until: Duration::ZERO, over: false }
+    }
+
+    /// A host finds a new entry in the log of deployments: another one everywhere, one on trial, a pause.
+    fn deploy(&mut self, host: usize) {
+        let (everywhere, other) = match self.simulator.once_in(2) {
+            true => (Which::Plain, Which::WithExtra),
+            false => (Which::WithExtra, Which::Plain),
+        };
+        let partition = self.simulator.draw(TOPIC_PARTITIONS as u64) as i32;
+        let trial = self.simulator.once_in(3).then(|| (other, TopicPartition::new("events", partition)));
+        let paused = self.simulator.once_in(4);
+        if let Some(running) = &mut self.hosts[host] {
+            self.disk.hit("deployment", "followed");
+            self.disk.note(|| format!("host {host} follows {everywhere:?}, on trial {trial:?}, paused {paused}"));
+            running.follow(everywhere, trial, paused);
+        }
     }
 
     pub(super) fn crash(&mut self, host: usize) {
@@ -270,6 +284,11 @@ impl World {
 
     fn is_without(&self, class: &str) -> bool {
         self.case.without.contains(&class)
+    }
+
+    /// Whether hosts swap deployments. Where a guest runs, another deployment would make other rows of the same messages.
+    fn swaps(&self) -> bool {
+        self.profile.deployments && !self.guest
     }
 
     /// Something bad, or something that ends it.
@@ -379,6 +398,10 @@ impl World {
             self.disk.note(|| "old messages expire".to_owned());
             self.broker.expire();
         }
+        if self.swaps() && self.simulator.once_in(25) {
+            let host = self.simulator.draw(self.hosts.len() as u64) as usize;
+            self.deploy(host);
+        }
         if self.case.seed % AUDITED == AUDITED - 1 && self.simulator.once_in(12) {
             self.auditor.begin();
         }
@@ -423,9 +446,13 @@ impl World {
         self.disk.note(|| "all faults end".to_owned());
         self.disk.set_faults(Faults { rename_by_copy: !self.case.atomic_rename, ..Faults::default() });
         self.disk.set_trouble(None);
+        let swaps = self.swaps();
         for host in 0..self.hosts.len() {
             if let Some(running) = &mut self.hosts[host] {
                 running.frozen_until = Duration::ZERO;
+                if swaps {
+                    running.follow(Which::WithExtra, None, false);
+                }
             }
             self.broker.reconnect(host);
             self.start(host);
@@ -482,6 +509,20 @@ impl World {
 }
 
 impl Host {
+    /// As a run does whose log of deployments has a new entry: what its workers do not have yet is made ready for them.
+    fn follow(&mut self, everywhere: Which, trial: Option<(Which, TopicPartition)>, paused: bool) {
+        let canary = trial.map(|(which, there)| (deployment(which), BTreeSet::from([there])));
+        let made = deployment(everywhere);
+        let named: Vec<_> = canary.iter().map(|(canary, _)| *canary).chain([made]).collect();
+        let missing = named.iter().filter(|one| !self.follows.contains(&one.record.number));
+        let prepared = vec![missing.map(|one| one.for_worker()).collect()];
+        self.follows = named.iter().map(|one| one.record.number).collect();
+        let canary = canary.map(|(canary, there)| (canary.record.number, there));
+        let targets = Targets { deployment: made.record.number, canary };
+        let deployment = (made.record.clone(), made.options.clone());
+        let _ = self.changes.send(Change { prepared, targets, deployment, paused });
+    }
+
     /// `excuse`: what a host may say when it stops a topic partition.
     fn step(&mut self, budget: usize, excuse: Option<&str>) -> Result<(), Violation> {
         if self.over {

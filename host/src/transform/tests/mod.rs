@@ -29,6 +29,7 @@ fn config(name: &str) -> TransformConfig {
     TransformConfig {
         name: name.to_owned(),
         module: "test.wasm".into(),
+        version: None,
         settings: Default::default(),
         limits: GuestLimits {
             memory_bytes: 8 << 20,
