@@ -10,6 +10,7 @@
 //! `start` of a record equals `next` of its predecessor. Offsets have gaps (transactions, compaction), so nothing here
 //! ever tests for "last + 1".
 
+mod occasion;
 mod protocol;
 
 use std::fmt::Write as _;
@@ -17,17 +18,19 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize, Serializer as _};
 use sha2::{Digest, Sha256};
 
+pub use self::occasion::{Occasion, ReplayedLetters};
 pub use self::protocol::Protocol;
 use crate::source::TopicPartition;
 
-/// The newest format that this program knows. It reads this one and its predecessor, and writes each record in the lowest
-/// format that can express it ([`Record::lowest_format`]), so that hosts of two versions can share a group.
+/// The newest format that this program knows. It reads all up to this one, because it writes each record in the lowest format
+/// that can express it ([`Record::lowest_format`]), so that hosts of two versions can share a group.
 ///
 /// | format | what it added |
 /// |---|---|
 /// | 1 | ranges and fences |
 /// | 2 | [`RecordKind`]s other than messages, [`Note`]s, and passes after the first |
-pub const FORMAT: u32 = 2;
+/// | 3 | [`RecordKind::Replayed`] |
+pub const FORMAT: u32 = 3;
 
 /// A random identifier, written as 32 hexadecimal digits. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +104,9 @@ pub struct Record {
     /// are read again never meet the names of the first time.
     #[serde(default, skip_serializing_if = "is_first")]
     pub pass: u32,
+    /// Which dead letters became the rows of a [`RecordKind::Replayed`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replayed: Vec<ReplayedLetters>,
 }
 
 fn is_first(pass: &u32) -> bool {
@@ -120,6 +126,8 @@ pub enum RecordKind {
     Moved,
     /// An operator accepts that published files are gone; `start == next`, the paths stand in the note.
     Accepted,
+    /// Dead letters were sent through a deployment once more; `start == next`, and no letter stands in two such records.
+    Replayed,
 }
 
 impl RecordKind {
@@ -261,12 +269,13 @@ pub fn topic_partition_directory(topic_partition: &TopicPartition) -> String {
     format!("{}/{}", topic_partition.topic, topic_partition.partition)
 }
 
-/// File name of file `number` of a range that starts at `start`, in this pass over the offsets.
-pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize, pass: u32) -> String {
+/// File name of file `number` of a record whose range starts at `start`.
+pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize, occasion: Occasion) -> String {
     let TopicPartition { topic, partition } = topic_partition;
-    match pass {
-        0 => format!("part-{topic}-{partition}-{start}-{number}.parquet"),
-        _ => format!("part-{topic}-{partition}-{start}-{number}-pass{pass}.parquet"),
+    match occasion {
+        Occasion::Pass(0) => format!("part-{topic}-{partition}-{start}-{number}.parquet"),
+        Occasion::Pass(pass) => format!("part-{topic}-{partition}-{start}-{number}-pass{pass}.parquet"),
+        Occasion::Replay(record) => format!("part-{topic}-{partition}-{start}-{number}-replay{record}.parquet"),
     }
 }
 
@@ -384,7 +393,7 @@ impl Record {
         // Parsed once, with the fields of later programs, which count for the checksum.
         let fields: serde_json::Map<_, _> = serde_json::from_slice(bytes).map_err(unreadable)?;
         let Format { format } = Format::deserialize(&fields).map_err(unreadable)?;
-        if !(u64::from(FORMAT - 1)..=u64::from(FORMAT)).contains(&format) {
+        if !(1..=u64::from(FORMAT)).contains(&format) {
             return Err(BadRecord::UnknownFormat(format));
         }
         check_seal(&fields).map_err(BadRecord::Contradiction)?;
@@ -417,9 +426,16 @@ impl Record {
             return Err(format!("format {} cannot express a record of kind {:?}", self.format, self.kind));
         }
         let files = || self.files.iter().chain(&self.dead_letter_files);
-        let may_have_files = self.kind.is_messages() && !self.is_fence();
+        let is_replay = self.kind == RecordKind::Replayed;
+        let may_have_files = is_replay || (self.kind.is_messages() && !self.is_fence());
         if !may_have_files && files().next().is_some() {
-            return Err("only a range of messages has files".to_owned());
+            return Err("only a range of messages or a replay has files".to_owned());
+        }
+        if is_replay != !self.replayed.is_empty() {
+            return Err("a replay names dead letters, and nothing else does".to_owned());
+        }
+        if is_replay {
+            self.check_replay()?;
         }
         let (written, dead) = (total_rows(&self.files), total_rows(&self.dead_letter_files));
         if written != self.rows.written || dead != self.rows.dead_lettered {
@@ -431,6 +447,18 @@ impl Record {
         Ok(())
     }
 
+    fn check_replay(&self) -> Result<(), String> {
+        if self.start != self.next {
+            return Err(format!("a replay moves no position, and its own is {}..{}", self.start, self.next));
+        }
+        self.replayed.iter().try_for_each(ReplayedLetters::check)?;
+        let letters: u64 = self.replayed.iter().map(ReplayedLetters::count).sum();
+        match self.rows.messages {
+            messages if messages == letters => Ok(()),
+            messages => Err(format!("it replayed {messages} messages, and names {letters} dead letters")),
+        }
+    }
+
     /// Whether it is a fence: an empty range.
     pub fn is_fence(&self) -> bool {
         self.kind.is_messages() && self.start == self.next
@@ -438,7 +466,11 @@ impl Record {
 
     /// The lowest format that can express the record.
     pub fn lowest_format(&self) -> u32 {
-        if self.kind.is_messages() && self.note.is_none() && self.pass == 0 { 1 } else { 2 }
+        match self.kind {
+            RecordKind::Replayed => 3,
+            RecordKind::Messages if self.note.is_none() && self.pass == 0 => 1,
+            _ => 2,
+        }
     }
 }
 

@@ -33,6 +33,7 @@ fn record() -> Record {
         kind: RecordKind::Messages,
         note: None,
         pass: 0,
+        replayed: Vec::new(),
     }
 }
 
@@ -87,8 +88,37 @@ fn a_later_pass_needs_the_later_format_and_other_names() {
     assert_eq!((record().lowest_format(), again.lowest_format()), (1, 2));
     assert!(Record::from_bytes(7, &again.to_bytes()).is_err(), "format 1 cannot express it");
     let topic_partition = TopicPartition::new("t", 3);
-    assert_eq!(target_name(&topic_partition, 10, 0, 0), "part-t-3-10-0.parquet");
-    assert_eq!(target_name(&topic_partition, 10, 0, 1), "part-t-3-10-0-pass1.parquet");
+    assert_eq!(target_name(&topic_partition, 10, 0, Occasion::Pass(0)), "part-t-3-10-0.parquet");
+    assert_eq!(target_name(&topic_partition, 10, 0, Occasion::Pass(1)), "part-t-3-10-0-pass1.parquet");
+}
+
+/// A replay of three letters at position 10.
+fn replay() -> Record {
+    let letters = ReplayedLetters { file: "/d/day=1/b.parquet".into(), rows: vec![(0, 2), (9, 10)] };
+    let (kind, note) = (RecordKind::Replayed, Some(Note::default()));
+    let rows = RowCounts { messages: 3, written: 3, ..RowCounts::default() };
+    Record { format: 3, next: 10, kind, note, rows, replayed: vec![letters], ..record() }
+}
+
+#[test]
+fn a_replay_names_its_letters_and_moves_nothing() {
+    let record = replay();
+    assert_eq!(Record::from_bytes(7, &record.to_bytes()).unwrap(), record);
+    assert!(!record.is_fence());
+    let name = target_name(&TopicPartition::new("t", 3), 10, 0, Occasion::Replay(7));
+    assert_eq!(name, "part-t-3-10-0-replay7.parquet");
+    let rows = |rows: &[(u64, u64)]| vec![ReplayedLetters { file: "/d/b.parquet".into(), rows: rows.to_vec() }];
+    let wrong = [
+        Record { next: 11, ..replay() },
+        Record { format: 2, ..replay() },
+        Record { replayed: rows(&[(0, 2)]), ..replay() },
+        Record { replayed: rows(&[(0, 2), (1, 2)]), ..replay() },
+        Record { replayed: Vec::new(), ..replay() },
+        Record { kind: RecordKind::Accepted, ..replay() },
+    ];
+    for record in wrong {
+        assert!(matches!(Record::from_bytes(7, &record.to_bytes()), Err(BadRecord::Contradiction(_))), "{record:?}");
+    }
 }
 
 proptest! {

@@ -36,7 +36,7 @@ fn module(name: &str) -> PathBuf {
 }
 
 /// A pipeline whose transforms are deployed, on a local disk.
-struct Job {
+pub(crate) struct Job {
     directory: tempfile::TempDir,
 }
 
@@ -57,7 +57,7 @@ impl Job {
     }
 
     /// JSON lines in a file: one event for each duration.
-    fn of_lines(durations: &[f64]) -> Self {
+    pub(crate) fn of_lines(durations: &[f64]) -> Self {
         let job = Self::new("[source.file]\npath = \"EVENTS\"");
         let events = job.path("events.jsonl");
         let lines: Vec<String> = (0..).zip(durations).map(|(n, duration)| event(n, *duration)).collect();
@@ -67,7 +67,7 @@ impl Job {
         job
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -85,31 +85,31 @@ impl Job {
     }
 
     /// The same, which must succeed; what it printed.
-    fn done(&self, verb: &[&str], arguments: &[&str]) -> String {
+    pub(crate) fn done(&self, verb: &[&str], arguments: &[&str]) -> String {
         let output = self.wasmill(verb, arguments);
         assert!(output.status.success(), "{verb:?} {arguments:?}: {}", stderr(&output));
         stdout(&output)
     }
 
     /// The same, which must be refused as the user's mistake; what it said.
-    fn refused(&self, verb: &[&str], arguments: &[&str]) -> String {
+    pub(crate) fn refused(&self, verb: &[&str], arguments: &[&str]) -> String {
         let output = self.wasmill(verb, arguments);
         assert_eq!(output.status.code(), Some(2), "{verb:?} {arguments:?}: {}", stderr(&output));
         stderr(&output)
     }
 
-    fn push(&self, name: &str) {
+    pub(crate) fn push(&self, name: &str) {
         self.done(&["push"], &[module(name).to_str().expect("a path")]);
     }
 
-    fn json(&self, verb: &[&str], arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, verb: &[&str], arguments: &[&str]) -> Value {
         let all: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         let text = self.done(verb, &all);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// A run to the end; its summary.
-    fn catch_up(&self) -> Value {
+    pub(crate) fn catch_up(&self) -> Value {
         self.json(&["run"], &["--until", "caught-up"])
     }
 

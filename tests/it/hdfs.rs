@@ -110,9 +110,10 @@ async fn a_table_is_read_as_on_a_local_disk() {
     let head = table::head(&location, &options, &quiet).await.unwrap();
     assert_eq!(head.rows.len(), 25);
     assert_eq!(head.rows[24], [serde_json::json!("2026-11-24"), serde_json::json!(24)]);
-    let list = dead_letters::list(&location, &dead_letters::ListFilter::default(), &quiet).await.unwrap();
+    let replayed = dead_letters::Replayed::default();
+    let list = dead_letters::list(&location, &dead_letters::ListFilter::default(), &replayed, &quiet).await.unwrap();
     assert_eq!((list.count, list.latest[0].coordinates.offset), (60, 59));
-    let found = dead_letters::show(&location, &list.latest[0].coordinates, &quiet).await.unwrap();
+    let found = dead_letters::show(&location, &list.latest[0].coordinates, &replayed, &quiet).await.unwrap();
     assert_eq!(found.letters.len(), 1);
     assert_eq!(found.letters[0].payload, Some(dead_letters::Content::Text("x".repeat(50_000))));
 }

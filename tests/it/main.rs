@@ -14,6 +14,8 @@ mod memory;
 mod model;
 mod readme;
 mod record_formats;
+mod replay;
+mod reprocess;
 mod servers;
 mod simulation;
 mod stops;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasmill::chain::{Chain, ChainError, TakeOver, Taken};
-use wasmill::checkpoint::{DeploymentRecord, FORMAT, Protocol, RecordKind, Retention, RowCounts, StagedRange};
+use wasmill::checkpoint::{
+    DeploymentRecord, FORMAT, Note, Protocol, RecordKind, ReplayedLetters, Retention, RowCounts, StagedRange,
+};
 use wasmill::runtime::TokioRuntime;
 use wasmill::source::TopicPartition;
 use wasmill::storage::local::LocalStorage;
@@ -64,20 +66,37 @@ async fn hosts_of_two_versions_take_over_from_each_other() {
     }
 }
 
+/// What a chain may say since which format.
+async fn say(taken: &mut TakeOver, format: u32) {
+    let next = taken.next;
+    let done = match format {
+        2 => taken.note(RecordKind::Gap, next + 5, None).await,
+        _ => {
+            let letters = vec![ReplayedLetters { file: "/dead_letters/part.parquet".to_owned(), rows: vec![(0, 1)] }];
+            let rows = RowCounts { messages: 1, filtered: 1, ..RowCounts::default() };
+            taken.commit_replay(StagedRange { rows, ..range(next, next) }, letters, Note::default()).await
+        }
+    };
+    done.expect("it is recorded");
+}
+
 #[tokio::test]
-async fn what_the_older_one_cannot_read_stops_one_topic_partition_on_that_host() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (old, new) = (chain(directory.path(), 0, FORMAT - 1), chain(directory.path(), 0, FORMAT));
-    let mut taken = take_over(&new).await.expect("an empty chain");
-    taken.commit(range(0, 10)).await.expect("it commits");
-    taken.note(RecordKind::Gap, 15, None).await.expect("a gap is recorded");
-    let Err(ChainError::Stopped(error)) = take_over(&old).await else { panic!("the older host must stop") };
-    assert!(error.to_string().contains(&format!("it has format {FORMAT}")), "{error}");
-    assert!(error.what_to_do().is_some_and(|hint| hint.contains("the version of wasmill that wrote it")));
-    // It has changed nothing, and its other topic partitions go on.
-    taken.commit(range(15, 20)).await.expect("nobody has fenced the new host");
-    let other = chain(directory.path(), 1, FORMAT - 1);
-    take_over(&other).await.expect("another topic partition").commit(range(0, 5)).await.expect("it commits");
-    // Once the newest record is of the older format again, the older host can take over as well.
-    assert_eq!(take_over(&old).await.expect("what is newest is readable").next, 20);
+async fn what_an_older_one_cannot_read_stops_one_topic_partition_on_that_host() {
+    for format in 2..=FORMAT {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (old, new) = (chain(directory.path(), 0, format - 1), chain(directory.path(), 0, FORMAT));
+        let mut taken = take_over(&new).await.expect("an empty chain");
+        taken.commit(range(0, 10)).await.expect("it commits");
+        say(&mut taken, format).await;
+        let Err(ChainError::Stopped(error)) = take_over(&old).await else { panic!("the older host must stop") };
+        assert!(error.to_string().contains(&format!("it has format {format}")), "{error}");
+        assert!(error.what_to_do().is_some_and(|hint| hint.contains("the version of wasmill that wrote it")));
+        // It has changed nothing, and its other topic partitions go on.
+        let next = taken.next;
+        taken.commit(range(next, 20)).await.expect("nobody has fenced the new host");
+        let other = chain(directory.path(), 1, format - 1);
+        take_over(&other).await.expect("another topic partition").commit(range(0, 5)).await.expect("it commits");
+        // Once the newest record is of the older format again, the older host can take over as well.
+        assert_eq!(take_over(&old).await.expect("what is newest is readable").next, 20);
+    }
 }

@@ -107,6 +107,9 @@ codes! {
     LettersContradict, "letters-contradict", Wrong,
         "Rows with coordinates of a message lie in a file of other offsets, or cannot be read.",
         "Restore the file from a snapshot.";
+    ReplayContradicts, "replay-contradicts", Wrong,
+        "A replay claims dead letters that no record set aside, or that an earlier replay has claimed: their rows are there twice.",
+        "Restore the records from a snapshot; compare the files of both replays.";
     TopicMadeAnew, "topic-made-anew", Wrong,
         "The topic was deleted and created anew since its checkpoints were written: offsets mean something else now.",
         "Start a new pipeline with its own checkpoint and table locations.";
@@ -130,6 +133,9 @@ codes! {
         "Nothing more can be done; raise the topic's retention.";
     PositionMoved, "position-moved", Note,
         "An operator moved the position: forwards leaves messages out, backwards brings rows in again.",
+        "Nothing.";
+    LettersReplayed, "letters-replayed", Note,
+        "Dead letters were sent through a deployment once more; they count as what they became.",
         "Nothing.";
     RemovalAccepted, "removal-accepted", Note,
         "An operator accepted that published files are gone.",

@@ -6,6 +6,7 @@ use super::facts::{ChainFacts, Facts, PendingFact};
 use super::findings::{Code, Finding};
 use super::judge_files::FileJudge;
 use super::offsets;
+use super::replays::Replays;
 use super::report::{DeploymentRange, DeploymentReport, OffsetRange, Report, TopicPartitionReport, Totals};
 use super::view::ChainView;
 use crate::checkpoint::{ChainName, DeploymentRecord, Record, RecordKind, RowCounts, mark_name, newest, parse_name};
@@ -86,7 +87,7 @@ impl Judging<'_> {
         };
         self.ranges(&mut report);
         for record in view.counting.values() {
-            report.rows.add(&record.rows);
+            add(&mut report, record);
             self.rows_close(record);
             self.operators_record(record);
         }
@@ -94,6 +95,10 @@ impl Judging<'_> {
             let message = format!("record {} of take-over {} never counted", record.sequence, record.take_over);
             let path = self.record_path(record);
             self.find(Code::RecordVoid, &path, message);
+        }
+        for (record, why) in Replays::new(view).contradictions {
+            let path = self.record_path(record);
+            self.find(Code::ReplayContradicts, &path, why);
         }
         report.in_flight = self.in_flight();
         report.leftovers = self.leftovers();
@@ -163,6 +168,18 @@ impl Judging<'_> {
             RecordKind::Accepted => {
                 let files = record.note.as_ref().map_or(0, |note| note.accepted.len());
                 (Code::RemovalAccepted, format!("{files} files may be missing"))
+            }
+            RecordKind::Replayed => {
+                let RowCounts { messages, written, filtered, dead_lettered } = record.rows;
+                let what = format!(
+                    "{} dead letters replayed through deployment {}: {} rows written, {} filtered, {} dead letters again",
+                    grouped(messages),
+                    record.deployment.number,
+                    grouped(written),
+                    grouped(filtered),
+                    grouped(dead_lettered)
+                );
+                (Code::LettersReplayed, what)
             }
         };
         let why = record.note.as_ref().map(|note| format!(", by {} ({})", note.who, note.why)).unwrap_or_default();
@@ -253,6 +270,18 @@ impl Judging<'_> {
     }
 }
 
+/// Counts a record in. Dead letters that were replayed are no letters any more but what they turned into: moved, not doubled.
+fn add(report: &mut TopicPartitionReport, record: &Record) {
+    if record.kind != RecordKind::Replayed {
+        report.rows.add(&record.rows);
+        return;
+    }
+    report.replayed += record.rows.messages;
+    report.rows.add(&RowCounts { messages: 0, ..record.rows });
+    // More were never set aside than were replayed, or the replay contradicts itself, which is told.
+    report.rows.dead_lettered = report.rows.dead_lettered.saturating_sub(record.rows.messages);
+}
+
 /// Targets that operators have accepted as gone.
 pub(super) fn accepted<'a>(view: &ChainView<'a>) -> BTreeSet<&'a str> {
     let notes = view.counting.values().filter_map(|record| record.note.as_ref());
@@ -263,8 +292,11 @@ fn deployments(views: &BTreeMap<&TopicPartition, ChainView<'_>>) -> Vec<Deployme
     let mut found: Vec<DeploymentReport> = Vec::new();
     for (topic_partition, view) in views {
         let topic_partition = topic_partition.to_string();
-        for record in view.counting.values().filter(|record| record.kind == RecordKind::Messages && !record.is_fence())
-        {
+        let has_rows = |record: &&&Record| match record.kind {
+            RecordKind::Messages => !record.is_fence(),
+            kind => kind == RecordKind::Replayed,
+        };
+        for record in view.counting.values().filter(has_rows) {
             let DeploymentRecord { number, transforms } = &record.deployment;
             let is_this = |known: &DeploymentReport| known.deployment == *number && known.transforms == *transforms;
             // There are few of them.
@@ -275,6 +307,9 @@ fn deployments(views: &BTreeMap<&TopicPartition, ChainView<'_>>) -> Vec<Deployme
             });
             let report = &mut found[at];
             report.rows.add(&record.rows);
+            if record.kind == RecordKind::Replayed {
+                continue;
+            }
             match report.ranges.last_mut() {
                 Some(last) if last.topic_partition == topic_partition && last.next == record.start => {
                     last.next = record.next;

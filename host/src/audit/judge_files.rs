@@ -6,7 +6,7 @@ use super::facts::{Facts, FileFact, Footer, Origin, Part};
 use super::findings::{Code, Finding};
 use super::judge::accepted;
 use super::view::ChainView;
-use crate::checkpoint::{FileRecord, Record};
+use crate::checkpoint::{FileRecord, Record, RecordKind};
 use crate::source::TopicPartition;
 
 /// A file as its record tells of it.
@@ -29,6 +29,8 @@ struct Identity {
     topic: String,
     topic_partition: String,
     file: String,
+    /// Of a replay only: a take-over may write several from the same offset.
+    replay: String,
     bytes: u64,
 }
 
@@ -253,9 +255,15 @@ impl Named<'_> {
             topic: self.record.topic.clone(),
             topic_partition: self.record.topic_partition.to_string(),
             file: self.number.to_string(),
+            replay: replay_of(self.record),
             bytes: self.file.bytes,
         }
     }
+}
+
+/// What the footers of a record's files say of a replay: its number, or nothing.
+fn replay_of(record: &Record) -> String {
+    if record.kind == RecordKind::Replayed { record.sequence.to_string() } else { String::new() }
 }
 
 fn identity_of(file: &FileFact, origin: &Origin) -> Identity {
@@ -267,6 +275,7 @@ fn identity_of(file: &FileFact, origin: &Origin) -> Identity {
         topic: own("topic"),
         topic_partition: own("topic_partition"),
         file: own("file"),
+        replay: own("replay"),
         bytes: file.bytes,
     }
 }
@@ -291,6 +300,7 @@ fn contradictions(origin: &Origin, named: Named<'_>) -> Vec<String> {
         ("deployment", record.deployment.number.to_string()),
         ("transforms", transforms.join(",")),
         ("take_over", record.take_over.to_string()),
+        ("replay", replay_of(record)),
     ];
     let mut found: Vec<String> = wanted
         .iter()
@@ -313,6 +323,11 @@ fn wrong_rows(file: &FileFact, named: Named<'_>) -> Option<String> {
         return Some(format!("{} rows were read, its record says {}", rows.count, named.file.rows));
     }
     let record = named.record;
+    if record.kind == RecordKind::Replayed {
+        // It holds any offsets that were dead letters.
+        let foreign = rows.offsets.keys().find(|of| *of != named.topic_partition)?;
+        return Some(format!("it holds offsets of {foreign}, its record is of {}", named.topic_partition));
+    }
     rows.offsets.iter().find_map(|(of, (least, most))| {
         let fits = of == named.topic_partition && *least >= record.start && *most < record.next;
         let range = format!("{}..{} of {}", record.start, record.next, named.topic_partition);

@@ -17,6 +17,7 @@ mod offsets;
 pub mod position;
 pub mod print;
 pub mod repair;
+pub mod replays;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use indicatif::ProgressBar;
 
 pub use self::facts::Part;
 pub use self::findings::{Code, Finding, Severity};
+pub(crate) use self::gather::look_again;
 pub use self::gather::{chains, gather};
 pub use self::judge::judge;
 pub use self::report::{DeploymentRange, DeploymentReport, OffsetRange, Report, TopicPartitionReport, Totals};

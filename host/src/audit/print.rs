@@ -74,6 +74,9 @@ fn print_topic_partitions(report: &Report, out: &mut impl Write) -> io::Result<(
         String::new(),
     ]);
     table.print(out)?;
+    if report.total.replayed > 0 {
+        writeln!(out, "{} dead letters were replayed; they count as what they became", grouped(report.total.replayed))?;
+    }
     writeln!(out)
 }
 

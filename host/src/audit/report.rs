@@ -30,8 +30,10 @@ pub struct Report {
 /// Sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Messages read, and what became of them.
+    /// Messages read, and what became of them; of those that were replayed, what became of them then.
     pub rows: RowCounts,
+    /// Dead letters that were replayed.
+    pub replayed: u64,
     /// Files that records name and that are there.
     pub files: u64,
     /// Their bytes.
@@ -65,8 +67,10 @@ pub struct TopicPartitionReport {
     pub records: u64,
     /// Of these, read from the archive.
     pub archived: u64,
-    /// Messages read, and what became of them.
+    /// Messages read, and what became of them; of those that were replayed, what became of them then.
     pub rows: RowCounts,
+    /// Dead letters that were replayed.
+    pub replayed: u64,
     /// Files of the table that records name and that are there.
     pub files: u64,
     /// The same of the dead letters.
@@ -97,7 +101,7 @@ pub struct DeploymentReport {
     pub deployment: u64,
     /// Its transforms, in order.
     pub transforms: Vec<TransformRecord>,
-    /// Messages that it read, and what became of them.
+    /// Messages that it read, those that were replayed through it included, and what became of them.
     pub rows: RowCounts,
     /// Where it was at work.
     pub ranges: Vec<DeploymentRange>,
@@ -128,6 +132,7 @@ impl Report {
         self.clean = self.findings.is_empty();
         for topic_partition in &self.topic_partitions {
             self.total.rows.add(&topic_partition.rows);
+            self.total.replayed += topic_partition.replayed;
             self.total.files += topic_partition.files + topic_partition.dead_letter_files;
             self.total.bytes += topic_partition.bytes;
             self.total.records += topic_partition.records;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::facts::{ChainFacts, Facts, FileFact, Footer, Origin, Part, PendingFact};
 use super::{Code, Report, judge};
 use crate::checkpoint::{
-    BadRecord, DeploymentRecord, FileRecord, Id, Note, Record, RecordKind, RowCounts, mark_name, record_name,
-    target_name,
+    BadRecord, DeploymentRecord, FileRecord, Id, Note, Occasion, Record, RecordKind, ReplayedLetters, RowCounts,
+    mark_name, record_name, target_name,
 };
 use crate::source::TopicPartition;
 
@@ -28,6 +28,10 @@ enum Step {
     Gap(u8),
     /// An operator's move: forwards, or backwards if negative.
     Move(i8),
+    /// A range whose messages all become dead letters.
+    Letters(u8),
+    /// So many dead letters that are left, of one file, are replayed.
+    Replay(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -36,6 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1_u8..50, 0_u8..4).prop_map(|(messages, files)| Step::Range(messages, files)),
         1 => (1_u8..9).prop_map(Step::Gap),
         1 => (-20_i8..20).prop_filter("a move moves", |by| *by != 0).prop_map(Step::Move),
+        1 => (1_u8..9).prop_map(Step::Letters),
+        2 => (1_u8..6).prop_map(Step::Replay),
     ]
 }
 
@@ -78,6 +84,7 @@ impl Grown {
             kind: RecordKind::Messages,
             note: None,
             pass: last.map_or(0, |last| last.pass),
+            replayed: Vec::new(),
         }
     }
 
@@ -106,7 +113,21 @@ impl Grown {
                 if record.next < record.start {
                     record.pass += 1;
                 }
-                record.note = Some(Note { who: "me".into(), why: "test".into(), accepted: Vec::new() });
+                record.note = Some(note());
+            }
+            Step::Letters(count) => {
+                record.next += i64::from(count);
+                let count = u64::from(count);
+                record.rows = RowCounts { messages: count, dead_lettered: count, ..RowCounts::default() };
+                record.dead_letter_files = vec![FileRecord { rows: count, ..letters(&record) }];
+            }
+            Step::Replay(most) => {
+                let Some(replayed) = self.left(u64::from(most)) else { return };
+                let count = replayed.count();
+                (record.format, record.kind, record.note) = (3, RecordKind::Replayed, Some(note()));
+                record.rows = RowCounts { messages: count, written: count, ..RowCounts::default() };
+                record.files = vec![FileRecord { rows: count, ..file(&record, 0) }];
+                record.replayed = vec![replayed];
             }
         }
         self.records.push(record);
@@ -114,6 +135,19 @@ impl Grown {
         if matches!(step, Step::Move(_)) {
             self.add(Step::Fence);
         }
+    }
+
+    /// The first dead letters that are left of a file.
+    fn left(&self, most: u64) -> Option<ReplayedLetters> {
+        let replayed = |file: &FileRecord, row: u64| {
+            let of = self.records.iter().flat_map(|record| &record.replayed).filter(|of| of.file == file.target);
+            of.flat_map(|of| &of.rows).any(|(first, end)| (*first..*end).contains(&row))
+        };
+        let mut files = self.records.iter().flat_map(|record| &record.dead_letter_files);
+        files.find_map(|file| {
+            let rows: Vec<u64> = (0..file.rows).filter(|row| !replayed(file, *row)).take(most as usize).collect();
+            (!rows.is_empty()).then(|| ReplayedLetters::new(&file.target, rows))
+        })
     }
 
     /// What an audit sees of the first `first` records, at the second look of all, with `pruned` of them in the archive, the
@@ -143,9 +177,12 @@ impl Grown {
         for record in &self.records {
             let at = record.sequence as usize;
             let is_certain = at + 1 < first || (at + 1 == first && marked);
-            for (number, file) in record.files.iter().enumerate() {
+            let both = [(Part::Table, &record.files), (Part::DeadLetters, &record.dead_letter_files)];
+            let all =
+                both.into_iter().flat_map(|(part, of)| of.iter().enumerate().map(move |(n, file)| (part, n, file)));
+            for (part, number, file) in all {
                 if is_certain || number % 2 == 0 {
-                    files.push(seen(record, number));
+                    files.push(seen(record, part, number));
                 }
                 if at + 1 == first && !marked {
                     let (staged, target) =
@@ -163,8 +200,21 @@ impl Grown {
     }
 }
 
+fn note() -> Note {
+    Note { who: "me".into(), why: "test".into(), accepted: Vec::new() }
+}
+
+fn occasion(record: &Record) -> Occasion {
+    if record.kind == RecordKind::Replayed { Occasion::Replay(record.sequence) } else { Occasion::Pass(record.pass) }
+}
+
+fn letters(record: &Record) -> FileRecord {
+    let name = target_name(&topic_partition(), record.start, 0, occasion(record));
+    FileRecord { target: format!("/d/day=1/{name}"), ..file(record, 0) }
+}
+
 fn file(record: &Record, number: usize) -> FileRecord {
-    let name = target_name(&topic_partition(), record.start, number, record.pass);
+    let name = target_name(&topic_partition(), record.start, number, occasion(record));
     FileRecord {
         staged: format!("/t/_staging/t/3/x/{}-{number}.staged", record.sequence),
         target: format!("/t/day={number}/{name}"),
@@ -176,8 +226,9 @@ fn file(record: &Record, number: usize) -> FileRecord {
 }
 
 /// The file as it lies in the table.
-fn seen(record: &Record, number: usize) -> FileFact {
-    let file = &record.files[number];
+fn seen(record: &Record, part: Part, number: usize) -> FileFact {
+    let file = &part.files(record)[number];
+    let replay = (record.kind == RecordKind::Replayed).then(|| ("replay", record.sequence.to_string()));
     let pairs = [
         ("pipeline", record.pipeline.clone()),
         ("topic", record.topic.clone()),
@@ -185,14 +236,14 @@ fn seen(record: &Record, number: usize) -> FileFact {
         ("start", record.start.to_string()),
         ("next", record.next.to_string()),
         ("file", number.to_string()),
-        ("files", record.files.len().to_string()),
+        ("files", part.files(record).len().to_string()),
         ("deployment", "0".to_owned()),
         ("transforms", String::new()),
         ("take_over", record.take_over.to_string()),
     ];
-    let values = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let values = pairs.into_iter().chain(replay).map(|(key, value)| (key.to_owned(), value)).collect();
     FileFact {
-        part: Part::Table,
+        part,
         path: file.target.clone(),
         bytes: file.bytes,
         footer: Footer::Ours(Origin { values, rows: file.rows }),
@@ -231,6 +282,8 @@ proptest! {
         prop_assert!(report.clean, "{:#?}", report.findings);
         let written: u64 = grown.records.iter().map(|record| record.rows.written).sum();
         prop_assert_eq!(report.total.rows.written, written);
+        let rows = report.total.rows;
+        prop_assert_eq!(rows.messages, rows.written + rows.filtered + rows.dead_lettered);
         prop_assert_eq!(report.total.records, grown.records.len() as u64);
         let covered: i64 = report.topic_partitions[0].covered.iter().map(|range| range.next - range.start).sum();
         let explained = grown.records.iter().any(|record| record.kind == RecordKind::Moved);
@@ -298,6 +351,31 @@ proptest! {
     }
 }
 
+#[test]
+fn a_replay_moves_letters_and_claims_each_once() {
+    let steps = [Step::Letters(8), Step::Replay(3), Step::Fence, Step::Replay(2), Step::Range(5, 1)];
+    let grown = Grown::new(&steps);
+    let facts = grown.facts(grown.records.len(), 3, true);
+    let report = judge(&facts);
+    assert!(report.clean && has(&report, Code::LettersReplayed), "{:#?}", report.findings);
+    assert_eq!((report.total.replayed, report.total.rows.dead_lettered), (5, 3));
+    // Record 4 is the second replay; rows 3 and 4 are its own.
+    for (file, rows, told) in [
+        (None, vec![(2, 4)], "rows 2..3"),
+        (None, vec![(7, 9)], "which has 8"),
+        (Some("/d/day=1/other.parquet"), vec![(0, 2)], "no earlier record names"),
+    ] {
+        let mut facts = facts.clone();
+        let Some(Ok(record)) = chain(&mut facts).records.get_mut(&4) else { panic!("record 4 is there") };
+        let replayed = &mut record.replayed[0];
+        replayed.rows = rows;
+        replayed.file = file.map_or_else(|| replayed.file.clone(), str::to_owned);
+        let report = judge(&facts);
+        let found: Vec<&str> = report.of(Code::ReplayContradicts).map(|finding| finding.message.as_str()).collect();
+        assert!(found.len() == 1 && found[0].contains(told), "{told}: {found:?}");
+    }
+}
+
 fn grown() -> Grown {
     Grown::new(&[Step::Range(20, 2), Step::Range(30, 1), Step::Fence, Step::Range(10, 2)])
 }
@@ -336,7 +414,7 @@ fn a_void_record_is_told_by_its_successor() {
     let report = judge(&facts);
     assert!(report.clean && has(&report, Code::RecordVoid), "{:#?}", report.findings);
     // Nothing of it may be in the table.
-    facts.files.push(seen(&void, 0));
+    facts.files.push(seen(&void, Part::Table, 0));
     let report = judge(&facts);
     let found: Vec<_> = report.of(Code::FileUnknown).map(|finding| finding.message.clone()).collect();
     assert!(found.len() == 1 && found[0].contains("never counted"), "{found:?}");

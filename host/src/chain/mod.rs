@@ -19,8 +19,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, Id, Note, Protocol, Record, RecordKind, Retention, RowCounts, StagedRange,
-    mark_name, newest, parse_name, record_name, staging_name, topic_partition_directory,
+    BadRecord, ChainName, DeploymentRecord, Id, Note, Occasion, Protocol, Record, RecordKind, ReplayedLetters,
+    Retention, RowCounts, StagedRange, mark_name, newest, parse_name, record_name, staging_name,
+    topic_partition_directory,
 };
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -196,6 +197,7 @@ impl Chain {
             kind: RecordKind::Messages,
             note: None,
             pass,
+            replayed: Vec::new(),
         };
         fence.format = fence.lowest_format();
         fence
@@ -402,6 +404,16 @@ impl TakeOver {
         &self.chain
     }
 
+    /// The newest record that it created.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What files are named after that are replayed into the next record.
+    pub fn replay(&self) -> Occasion {
+        if self.chain.protocol.replay_names { Occasion::Replay(self.sequence + 1) } else { Occasion::Pass(self.pass) }
+    }
+
     /// Where this take-over stages files of the table at `table`.
     pub fn staging(&self, table: &Location) -> String {
         format!("{}/{}", self.chain.staging_root(table), staging_name(self.fence, self.id))
@@ -421,7 +433,25 @@ impl TakeOver {
     /// Commits a staged range, publishes its files and marks it. On success all of it is visible and durable, and
     /// `self.next` is where the next range starts.
     pub async fn commit(&mut self, range: StagedRange) -> ChainResult<()> {
-        let mut record = self.record_of(range);
+        self.commit_record(self.record_of(range)).await
+    }
+
+    /// Commits what dead letters turned into, as [`TakeOver::commit`] does a range: `letters` are consumed by it, for ever.
+    /// No letter may stand in a record that counts up to [`TakeOver::sequence`]; as this take-over creates the next one or
+    /// none, there is no other that could name it.
+    pub async fn commit_replay(
+        &mut self,
+        staged: StagedRange,
+        letters: Vec<ReplayedLetters>,
+        note: Note,
+    ) -> ChainResult<()> {
+        let range = self.record_of(staged);
+        let mut record = Record { kind: RecordKind::Replayed, replayed: letters, note: Some(note), ..range };
+        record.format = record.lowest_format();
+        self.commit_record(record).await
+    }
+
+    async fn commit_record(&mut self, mut record: Record) -> ChainResult<()> {
         if !self.chain.protocol.count_own_records {
             let names = self.chain.list().await?;
             record.sequence = newest(names.iter().map(String::as_str)).map_or(0, |newest| newest + 1);

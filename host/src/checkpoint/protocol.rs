@@ -55,6 +55,12 @@ pub struct Protocol {
     pub fold_by_predecessor: bool,
     /// Records are archived before they are deleted.
     pub archive_before_delete: bool,
+    /// Which dead letters are left is asked once more under the fence of who replays them.
+    pub replay_under_fence: bool,
+    /// A replay counts also once its record is folded.
+    pub replay_reads_archive: bool,
+    /// Files of a replay are named after its record: a range may start where it stands.
+    pub replay_names: bool,
 }
 
 impl Default for Protocol {
@@ -85,6 +91,9 @@ impl Default for Protocol {
             skip_redelivered: true,
             fold_by_predecessor: true,
             archive_before_delete: true,
+            replay_under_fence: true,
+            replay_reads_archive: true,
+            replay_names: true,
         }
     }
 }

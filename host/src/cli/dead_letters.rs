@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use wasmill::audit::Subject;
 use wasmill::config::Config;
 use wasmill::error::Error;
-use wasmill::storage::{self, Location};
-use wasmill::table::dead_letters::{self, Coordinates, ListFilter};
+use wasmill::replay;
+use wasmill::storage::Location;
+use wasmill::table::dead_letters::{self, Coordinates, ListFilter, Replayed};
 use wasmill::table::print;
 
 use super::{block_on, logging};
@@ -44,6 +46,9 @@ struct List {
     /// How many of the latest to list; all are counted.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// Those that were replayed, too.
+    #[arg(long)]
+    all: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -66,9 +71,13 @@ fn since(text: &str) -> Result<i64, Error> {
     dead_letters::parse_since(text, jiff::Timestamp::now().as_millisecond())
 }
 
-fn open(pipeline: &Path) -> anyhow::Result<Location> {
-    let config = Config::load(pipeline)?;
-    Ok(storage::open(&config.dead_letters, &config.storage)?)
+/// The dead letters, and which of them were replayed.
+fn open(pipeline: &Path) -> anyhow::Result<(Location, Replayed)> {
+    let subject = Subject::open(&Config::load(pipeline)?)?;
+    let progress = logging::busy();
+    let replayed = block_on(replay::replayed(&subject, &progress))?;
+    progress.finish_and_clear();
+    Ok((subject.dead_letters, replayed))
 }
 
 impl Arguments {
@@ -82,10 +91,10 @@ impl Arguments {
 
 impl List {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let location = open(&self.pipeline)?;
-        let List { reason, transform, since: since_ms, limit, .. } = self;
-        let filter = ListFilter { reason, transform, since_ms, limit };
-        let found = block_on(dead_letters::list(&location, &filter, &logging::busy()))?;
+        let (location, replayed) = open(&self.pipeline)?;
+        let List { reason, transform, since: since_ms, limit, all, .. } = self;
+        let filter = ListFilter { reason, transform, since_ms, limit, replayed: all };
+        let found = block_on(dead_letters::list(&location, &filter, &replayed, &logging::busy()))?;
         let mut out = std::io::stdout().lock();
         if self.json {
             print::print_json(&found, &mut out)?;
@@ -98,8 +107,8 @@ impl List {
 
 impl Show {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let location = open(&self.pipeline)?;
-        let found = block_on(dead_letters::show(&location, &self.message, &logging::busy()))?;
+        let (location, replayed) = open(&self.pipeline)?;
+        let found = block_on(dead_letters::show(&location, &self.message, &replayed, &logging::busy()))?;
         let mut out = std::io::stdout().lock();
         if self.json {
             print::print_json(&found, &mut out)?;

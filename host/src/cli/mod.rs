@@ -15,6 +15,8 @@ mod offsets;
 mod push;
 mod registry;
 mod repair;
+mod replay;
+mod reprocess;
 mod run;
 mod sign;
 mod status;
@@ -52,6 +54,8 @@ enum Verb {
     DeadLetters(dead_letters::Arguments),
     Verify(verify::Arguments),
     Repair(repair::Arguments),
+    Replay(replay::Arguments),
+    Reprocess(reprocess::Arguments),
     Offsets(offsets::Arguments),
     Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
@@ -83,6 +87,8 @@ impl Cli {
             Verb::DeadLetters(arguments) => arguments.run(),
             Verb::Verify(arguments) => arguments.run(),
             Verb::Repair(arguments) => arguments.run(),
+            Verb::Replay(arguments) => arguments.run(),
+            Verb::Reprocess(arguments) => arguments.run(),
             Verb::Offsets(arguments) => arguments.run(),
             Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),

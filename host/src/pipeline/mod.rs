@@ -24,6 +24,7 @@ pub mod stages;
 mod watch;
 pub mod worker;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,17 +38,14 @@ use self::places::Places;
 use self::ready::Ready;
 use self::watch::Watch;
 use self::worker::{Worker, WorkerLimits};
-use crate::checkpoint::{Id, Protocol, Retention};
+use crate::checkpoint::Id;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::report::{Ended, Progress, Summary, Usage};
 use crate::runtime::{Runtime, TokioRuntime};
-use crate::sink::dead_letter;
 use crate::sink::owner::{self, Owner};
-use crate::sink::part_file::PartFileOptions;
 use crate::sink::spark_table;
-use crate::sink::stage::Memory;
-use crate::source::{self, Wake};
+use crate::source::{self, TopicPartition, Wake};
 use crate::status::Board;
 use crate::storage;
 use crate::transform::{TransformChain, TransformEngine};
@@ -74,24 +72,48 @@ pub struct RunOptions {
 
 /// Runs a pipeline until it ends or is stopped.
 pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
+    let engine = TransformEngine::new(options.module_cache.as_deref())?;
+    let choose = |tokio: &tokio::runtime::Handle, runtime: &Arc<dyn Runtime>| {
+        if config.deployed {
+            let watch = tokio.block_on(Watch::begin(config, engine, Arc::clone(runtime)))?;
+            return Ok(Chosen::Deployed(Box::new(watch)));
+        }
+        let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
+        Ok(Chosen::Fixed(Box::new(Ready::new(config, 0, chain)?)))
+    };
+    let storage = config.storage.clone();
+    let source = |tokio: &tokio::runtime::Handle| {
+        source::open(&config.source, tokio, move |location| storage::open(location, &storage))
+    };
+    run_with(config, options, choose, source)
+}
+
+/// Runs these offsets of a source, `[from, to)` of each topic partition, through one deployment, and ends there.
+pub(crate) fn run_between(
+    config: &Config,
+    options: &RunOptions,
+    ready: Ready,
+    ranges: BTreeMap<TopicPartition, (i64, i64)>,
+) -> Result<Summary> {
+    let source = |tokio: &tokio::runtime::Handle| source::open_between(&config.source, tokio, ranges);
+    run_with(config, options, |_, _| Ok(Chosen::Fixed(Box::new(ready))), source)
+}
+
+fn run_with(
+    config: &Config,
+    options: &RunOptions,
+    choose: impl FnOnce(&tokio::runtime::Handle, &Arc<dyn Runtime>) -> Result<Chosen>,
+    source: impl FnOnce(&tokio::runtime::Handle) -> Result<Box<dyn source::Source>>,
+) -> Result<Summary> {
     let (started, usage) = (Instant::now(), Usage::now());
     let tokio =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("storage").enable_all().build();
     let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(tokio.handle().clone()));
-    let engine = TransformEngine::new(options.module_cache.as_deref())?;
-    let chosen = if config.deployed {
-        Chosen::Deployed(Box::new(tokio.block_on(Watch::begin(config, engine, Arc::clone(&runtime)))?))
-    } else {
-        let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
-        Chosen::Fixed(Box::new(Ready::new(config, 0, chain)?))
-    };
-    let parts = Parts::new(config, chosen, runtime)?;
+    let parts = Parts::new(config, choose(tokio.handle(), &runtime)?, runtime)?;
     tokio.block_on(spark_table::refuse(&parts.places.table))?;
     tokio.block_on(parts.claim_tables())?;
-    let storage = config.storage.clone();
-    let source = source::open(&config.source, tokio.handle(), move |location| storage::open(location, &storage))?;
-    let (ended, account) = parts.run(config, source, options, tokio.handle())?;
+    let (ended, account) = parts.run(config, source(tokio.handle())?, options, tokio.handle())?;
     // Tasks that are still waiting for storage belong to dropped ranges.
     tokio.shutdown_timeout(Duration::from_secs(1));
     Ok(summary(config, ended, account, started, usage))
@@ -149,24 +171,7 @@ struct WorkerThread {
 impl Parts {
     fn new(config: &Config, chosen: Chosen, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let ready = chosen.ready()?;
-        let places = Places {
-            pipeline: config.name.clone(),
-            checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,
-            table: storage::open(&config.table.location, &config.storage)?,
-            dead_letters: storage::open(&config.dead_letters, &config.storage)?,
-            protocol: Protocol::default(),
-            retention: Retention::default(),
-            runtime: Arc::clone(&runtime),
-            memory: Memory::new(config.limits.memory_budget),
-            deployment: ready.record.clone(),
-            options: ready.options.clone(),
-            dead_letter_options: PartFileOptions::new(
-                dead_letter::schema(),
-                config.table.compression,
-                config.checkpoint.target_file_size,
-            )?,
-            max_open_hive_partitions: config.table.max_open_hive_partitions,
-        };
+        let places = Places::open(config, ready, &runtime)?;
         Ok(Self { chosen, places, runtime })
     }
 

@@ -8,10 +8,13 @@ use crate::checkpoint::{DeploymentRecord, TransformRecord};
 use crate::config::Config;
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::EventSchema;
-use crate::error::Result;
+use crate::deployment::{self, Log};
+use crate::error::{Error, Result};
+use crate::registry::Registry;
+use crate::runtime::Runtime;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::part_file::PartFileOptions;
-use crate::transform::{LinkedTransform, TransformChain};
+use crate::transform::{LinkedTransform, TransformChain, TransformEngine};
 
 /// A deployment that is ready to run in this process.
 pub struct Ready {
@@ -46,6 +49,38 @@ impl Ready {
             partitioner,
             schema: config.schema.clone(),
         })
+    }
+
+    /// What a pipeline runs: the chain that its file fixes, or deployment `number` of its log, by default the newest.
+    ///
+    /// # Errors
+    /// There is no such deployment, or it cannot run here; the storage does not answer.
+    pub async fn chosen(
+        config: &Config,
+        engine: &TransformEngine,
+        number: Option<u64>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self> {
+        if !config.deployed {
+            if let Some(number) = number.filter(|number| *number != 0) {
+                let message = format!("pipeline {} has no deployment {number}", config.name);
+                return Err(Error::config(message).hint("its file fixes the transforms: that is deployment 0"));
+            }
+            let chain = TransformChain::link(engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
+            return Self::new(config, 0, chain);
+        }
+        let registry = Registry::open(config, runtime)?;
+        let log = Log::new(registry.clone(), &config.name);
+        let deployment = match number {
+            Some(number) => log.deployment(number).await?,
+            None => log.newest().await?.map(|entry| entry.deployment).ok_or_else(|| {
+                Error::config(format!("nothing is deployed for pipeline {}", config.name))
+                    .hint("`wasmill deploy PIPELINE NAME` deploys what was pushed")
+            })?,
+        };
+        let schema = Arc::clone(&config.schema.arrow);
+        let chain = deployment::load(engine, &registry, &deployment.transforms, schema).await?;
+        Self::new(config, deployment.number, chain)
     }
 
     /// Instances for one worker.

@@ -9,7 +9,7 @@ use crate::decode::json::JsonDecoder;
 use crate::error::Result;
 use crate::reason;
 use crate::sink::dead_letter::{DeadLetter, Stage};
-use crate::sink::hive::HivePartitioner;
+use crate::sink::hive::{HivePartitioner, Piece};
 use crate::sink::range::OpenRange;
 use crate::source::SourceBatch;
 use crate::transform::{ChainInstance, TransformChain};
@@ -21,6 +21,24 @@ pub struct Stages {
     instance: ChainInstance,
     partitioner: HivePartitioner,
     deployment: u64,
+}
+
+/// Where the messages of a batch go.
+pub(crate) struct Sorted {
+    /// Rows of the table, by hive partition.
+    pub(crate) pieces: Vec<Piece>,
+    /// Rows that a transform dropped.
+    pub(crate) filtered: u64,
+    aside: Vec<SetAside>,
+    /// Of which message each row is.
+    messages: Vec<u32>,
+}
+
+impl Sorted {
+    /// Why messages are set aside, one reason for each dead letter.
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = &str> {
+        self.aside.iter().map(|aside| aside.reason.as_str())
+    }
 }
 
 /// Why a message is set aside, before its bytes are fetched.
@@ -45,7 +63,30 @@ impl Stages {
     }
 
     /// Puts the messages of `batch` into `range`. An error means that none of them may be counted: the range is dropped.
-    pub(super) fn process(&mut self, batch: &SourceBatch, range: &mut OpenRange, now_ms: i64) -> Result<()> {
+    pub(crate) fn process(&mut self, batch: &SourceBatch, range: &mut OpenRange, now_ms: i64) -> Result<()> {
+        let Sorted { pieces, filtered, mut aside, messages } = self.sort(batch, now_ms)?;
+        range.rows.filtered += filtered;
+        for piece in &pieces {
+            if range.has_room_for(&piece.hive_partition) {
+                range.write(piece)?;
+                continue;
+            }
+            aside.extend(piece.origin.iter().map(|row| SetAside {
+                message: messages[row as usize],
+                stage: Stage::Table,
+                transform: None,
+                reason: reason::TOO_MANY_HIVE_PARTITIONS.to_owned(),
+                detail: format!(
+                    "{} would be one more open hive partition than max_open_hive_partitions allows",
+                    piece.hive_partition
+                ),
+            }));
+        }
+        aside.into_iter().try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
+    }
+
+    /// Where the messages of `batch` go, without writing any.
+    pub(crate) fn sort(&mut self, batch: &SourceBatch, now_ms: i64) -> Result<Sorted> {
         let decoded = self.decoder.decode(batch);
         let mut aside: Vec<SetAside> = Vec::new();
         for undecodable in &decoded.undecodable {
@@ -58,7 +99,6 @@ impl Stages {
             });
         }
         let output = self.instance.process(&decoded, batch)?;
-        range.rows.filtered += output.filtered;
         for rejected in output.rejected {
             let transform = &self.chain.transforms()[rejected.transform];
             aside.push(SetAside {
@@ -79,23 +119,7 @@ impl Stages {
                 detail: rejected.detail,
             });
         }
-        for piece in &split.pieces {
-            if range.has_room_for(&piece.hive_partition) {
-                range.write(piece)?;
-                continue;
-            }
-            aside.extend(piece.origin.iter().map(|row| SetAside {
-                message: output.messages[row as usize],
-                stage: Stage::Table,
-                transform: None,
-                reason: reason::TOO_MANY_HIVE_PARTITIONS.to_owned(),
-                detail: format!(
-                    "{} would be one more open hive partition than max_open_hive_partitions allows",
-                    piece.hive_partition
-                ),
-            }));
-        }
-        aside.into_iter().try_for_each(|aside| range.set_aside(self.dead_letter(batch, aside, now_ms)))
+        Ok(Sorted { pieces: split.pieces, filtered: output.filtered, aside, messages: output.messages })
     }
 
     fn dead_letter(&self, batch: &SourceBatch, aside: SetAside, now_ms: i64) -> DeadLetter {

@@ -14,7 +14,7 @@ use super::dead_letter::{self, DeadLetter};
 use super::hive::Piece;
 use super::part_file::{PartFile, PartFileOptions};
 use super::stage::{Held, Memory, Queued, StagedFile, Staging, Upload, stage_whole};
-use crate::checkpoint::{DeploymentRecord, FileRecord, Id, RowCounts, StagedRange, target_name};
+use crate::checkpoint::{DeploymentRecord, FileRecord, Id, Occasion, RowCounts, StagedRange, target_name};
 use crate::error::Result;
 use crate::report::DeadLetterCause;
 use crate::source::TopicPartition;
@@ -36,8 +36,8 @@ pub struct RangeContext {
     pub pipeline: String,
     /// The take-over, for the footers.
     pub take_over: Id,
-    /// Which pass over the offsets it is: a part of the files' names.
-    pub pass: u32,
+    /// On which occasion its rows come: a part of the files' names.
+    pub occasion: Occasion,
     /// Which transforms make the rows.
     pub deployment: DeploymentRecord,
     /// How the table's files are encoded.
@@ -237,7 +237,7 @@ impl OpenRange {
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         let of = files.len();
         let close = |(number, (hive_partition, file)): (usize, (Arc<str>, OpenFile))| {
-            let name = target_name(&self.context.topic_partition, self.start, number, self.context.pass);
+            let name = target_name(&self.context.topic_partition, self.start, number, self.context.occasion);
             let target = if hive_partition.is_empty() {
                 format!("{table}/{name}")
             } else {
@@ -276,7 +276,11 @@ impl OpenRange {
             ("transforms", transforms.join(",")),
             ("take_over", context.take_over.to_string()),
         ];
-        pairs.into_iter().map(|(key, value)| (format!("wasmill.{key}"), value)).collect()
+        let replay = match context.occasion {
+            Occasion::Replay(record) => Some(("replay", record.to_string())),
+            Occasion::Pass(_) => None,
+        };
+        pairs.into_iter().chain(replay).map(|(key, value)| (format!("wasmill.{key}"), value)).collect()
     }
 }
 

@@ -36,7 +36,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::group::{Change, Group};
-pub(super) use self::known::known_offsets;
+pub(super) use self::known::{known_offsets, offsets_at};
 use self::reader::KafkaReader;
 pub(super) use self::sample::sample;
 use self::topic_ids::TopicIds;
@@ -96,7 +96,31 @@ impl KafkaSource {
         let client: Client = client.create_with_context(Group::new(cooperative)).map_err(refused)?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|error| Error::fatal("cannot subscribe to the topics").because(error))?;
-        Ok(Self {
+        Ok(Self::with(client, config, tokio, open_location, cooperative))
+    }
+
+    /// A source of these topic partitions that belongs to no group: nobody gives it any, and nobody takes them away.
+    ///
+    /// # Errors
+    /// An option that the client refuses, brokers that do not answer, topics that do not exist.
+    pub(super) fn alone(config: &KafkaConfig, topic_partitions: &[TopicPartition], tokio: Handle) -> Result<Self> {
+        all_topic_partitions(config)?;
+        let client = settings::lone_client(config, topic_partitions.len());
+        let client: Client = client.create_with_context(Group::new(false)).map_err(refused)?;
+        let nowhere: OpenLocation = Box::new(|url| Err(Error::fatal(format!("{url} is not needed here"))));
+        let mut source = Self::with(client, config, tokio, nowhere, false);
+        source.ours.extend(topic_partitions.iter().cloned());
+        Ok(source)
+    }
+
+    fn with(
+        client: Client,
+        config: &KafkaConfig,
+        tokio: Handle,
+        open_location: OpenLocation,
+        cooperative: bool,
+    ) -> Self {
+        Self {
             client: Arc::new(client),
             config: config.clone(),
             tokio,
@@ -110,7 +134,7 @@ impl KafkaSource {
             topic_ids_since: Instant::now(),
             spark_offsets: None,
             empty_share: Err(Instant::now()),
-        })
+        }
     }
 
     /// Takes a change of the group note of; answers it unless something must be released first.

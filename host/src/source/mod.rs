@@ -7,6 +7,7 @@
 //! All methods of a [`Source`] are called from one thread (the membership thread); each reader moves to the worker
 //! thread that owns its topic partition. In the simulation both are stepped by one thread.
 
+mod between;
 pub mod eventsim;
 pub mod file;
 pub mod kafka;
@@ -45,6 +46,42 @@ pub fn open(
         SourceConfig::File(config) => Box::new(file::FileSource::new(config)?),
         SourceConfig::Eventsim(config) => Box::new(eventsim::EventsimSource::new(config)?),
     })
+}
+
+/// The source that a pipeline file names, but only these offsets of these topic partitions, `[from, to)`: it joins no group,
+/// acknowledges nothing, and ends by itself. Blocking.
+///
+/// # Errors
+/// As [`open`]; and standard input, which has no offsets to go back to.
+pub fn open_between(
+    config: &SourceConfig,
+    tokio: &tokio::runtime::Handle,
+    ranges: BTreeMap<TopicPartition, (i64, i64)>,
+) -> Result<Box<dyn Source>> {
+    let inner: Box<dyn Source> = match config {
+        SourceConfig::Kafka(config) => {
+            let all: Vec<TopicPartition> = ranges.keys().cloned().collect();
+            Box::new(kafka::KafkaSource::alone(config, &all, tokio.clone())?)
+        }
+        SourceConfig::File(config) if config.path == "-" => {
+            return Err(Error::config("standard input cannot be read again").hint("reprocess a file or a topic"));
+        }
+        _ => open(config, tokio, |url| Err(Error::fatal(format!("{url} is not needed here"))))?,
+    };
+    Ok(Box::new(between::Between::new(inner, ranges)))
+}
+
+/// The first offset of each topic partition at or after a time, the end where there is none. Blocking.
+///
+/// # Errors
+/// The brokers do not answer; a source without times.
+pub fn offsets_at(config: &SourceConfig, topic_partitions: &[TopicPartition], timestamp_ms: i64) -> Result<Vec<i64>> {
+    match config {
+        SourceConfig::Kafka(config) => kafka::offsets_at(config, topic_partitions, timestamp_ms),
+        SourceConfig::File(_) | SourceConfig::Eventsim(_) => {
+            Err(Error::config("only Kafka finds offsets by time").hint("name them: TOPIC/N=OFFSET"))
+        }
+    }
 }
 
 /// Whether the source is there, without reading it or joining the group: for `wasmill check`. Blocking. Returns how many

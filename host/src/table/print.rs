@@ -146,7 +146,7 @@ pub fn print_schema(report: &SchemaReport, out: &mut impl Write) -> io::Result<(
 /// `out` fails.
 pub fn print_letter_list(list: &LetterList, out: &mut impl Write) -> io::Result<()> {
     if list.count == 0 {
-        writeln!(out, "{}: no dead letters", printable(&list.location))?;
+        writeln!(out, "{}: no dead letters{}", printable(&list.location), replayed(list, " left"))?;
         return print_problems(&list.problems, out);
     }
     let mut table = Table::new(&["count", "reason", "stage", "transform"], &[0]);
@@ -155,7 +155,8 @@ pub fn print_letter_list(list: &LetterList, out: &mut impl Write) -> io::Result<
         table.row(vec![grouped(kind.count), printable(&kind.reason), printable(&kind.stage), transform]);
     }
     table.print(out)?;
-    writeln!(out, "\n{}: {} dead letters", printable(&list.location), grouped(list.count))?;
+    let location = printable(&list.location);
+    writeln!(out, "\n{location}: {} dead letters{}", grouped(list.count), replayed(list, ""))?;
     if !list.latest.is_empty() {
         writeln!(out, "\nthe latest (`wasmill dead-letters show PIPELINE MESSAGE` tells all about one):")?;
         let mut table = Table::new(&["recorded at", "message", "reason", "transform", "what was wrong"], &[]);
@@ -165,12 +166,20 @@ pub fn print_letter_list(list: &LetterList, out: &mut impl Write) -> io::Result<
                 printable(&line.coordinates.to_string()),
                 printable(&line.reason),
                 printable(line.transform.as_deref().unwrap_or_default()),
-                printable(&line.message),
+                format!("{}{}", if line.replayed { "(replayed) " } else { "" }, printable(&line.message)),
             ]);
         }
         table.print(out)?;
     }
     print_problems(&list.problems, out)
+}
+
+/// How many were replayed, if any were.
+fn replayed(list: &LetterList, left: &str) -> String {
+    match list.replayed {
+        0 => String::new(),
+        count => format!("{left} ({} were replayed)", grouped(count)),
+    }
 }
 
 /// Prints what [`show`](super::dead_letters::show) found.
@@ -204,6 +213,7 @@ fn print_letter(message: &str, letter: &Letter, out: &mut impl Write) -> io::Res
         ("transform", transform),
         ("deployment", letter.deployment.map(|number| number.to_string())),
         ("recorded at", Some(letter.recorded_at.clone())),
+        ("replayed", letter.replayed.then(|| "yes: it counts as what it became".to_owned())),
         ("timestamp", letter.timestamp.clone()),
         ("file", Some(letter.file.clone())),
         ("key", letter.key.as_ref().map(one_line)),
@@ -257,7 +267,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// `text` with control characters, and those that change the order of what follows, written as escapes.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let reorders = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -10,7 +10,7 @@ use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::dead_letters::{Content, ListFilter};
+use super::dead_letters::{Content, ListFilter, Replayed};
 use super::*;
 use crate::sink::dead_letter::{DeadLetter, Stage, to_batch};
 use crate::storage::{Location, StorageOptions, open};
@@ -224,7 +224,10 @@ async fn a_table_that_is_not_there_yet_is_empty() {
     assert_eq!(du(&location, &UsageOptions::default(), &quiet()).await.unwrap().total.files, 0);
     assert!(head(&location, &HeadOptions::default(), &quiet()).await.unwrap().rows.is_empty());
     assert_eq!(schema(&location, &SchemaOptions::default(), &quiet()).await.unwrap().files, 0);
-    assert_eq!(dead_letters::list(&location, &ListFilter::default(), &quiet()).await.unwrap().count, 0);
+    assert_eq!(
+        dead_letters::list(&location, &ListFilter::default(), &Replayed::default(), &quiet()).await.unwrap().count,
+        0
+    );
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -269,7 +272,7 @@ async fn letters_are_counted_by_reason() {
     let table = letters();
     let list = |filter: ListFilter| {
         let location = table.location();
-        async move { dead_letters::list(&location, &filter, &quiet()).await.unwrap() }
+        async move { dead_letters::list(&location, &filter, &Replayed::default(), &quiet()).await.unwrap() }
     };
     let all = list(ListFilter { limit: 3, ..ListFilter::default() }).await;
     let counts: Vec<_> =
@@ -292,7 +295,7 @@ async fn letters_are_counted_by_reason() {
 async fn all_about_one_letter_is_shown() {
     let table = letters();
     let message = "listen_events/3@104".parse().unwrap();
-    let found = dead_letters::show(&table.location(), &message, &quiet()).await.unwrap();
+    let found = dead_letters::show(&table.location(), &message, &Replayed::default(), &quiet()).await.unwrap();
     let [letter] = found.letters.as_slice() else { panic!("{found:?}") };
     assert_eq!(letter.transform.as_deref(), Some("validate-events"));
     assert_eq!((letter.deployment, letter.stage.as_str()), (Some(4), "transform"));
@@ -305,7 +308,9 @@ async fn all_about_one_letter_is_shown() {
     assert_eq!(json["letters"][0]["payload"]["text"], "{\"offset\":104,\"lat\":1.50}");
 
     for other in ["listen_events/2@104", "other/3@104", "listen_events/3@99"] {
-        let found = dead_letters::show(&table.location(), &other.parse().unwrap(), &quiet()).await.unwrap();
+        let found = dead_letters::show(&table.location(), &other.parse().unwrap(), &Replayed::default(), &quiet())
+            .await
+            .unwrap();
         assert!(found.letters.is_empty(), "{other}");
     }
 }
@@ -314,7 +319,8 @@ async fn all_about_one_letter_is_shown() {
 async fn files_that_hold_no_dead_letters_are_named() {
     let table = letters();
     table.put("day=2026-11-24/other.parquet", &plays(&[1]));
-    let list = dead_letters::list(&table.location(), &ListFilter::default(), &quiet()).await.unwrap();
+    let list =
+        dead_letters::list(&table.location(), &ListFilter::default(), &Replayed::default(), &quiet()).await.unwrap();
     assert_eq!((list.count, list.problems.len()), (80, 1));
     assert!(list.problems[0].problem.contains("it holds no dead letters"), "{:?}", list.problems);
 }

@@ -70,6 +70,10 @@ impl Auditor {
         // Nothing goes wrong any more and nothing sleeps, so that it needs no executor of ours.
         let report = futures::executor::block_on(audit::audit(&self.subject(), &Options::default()));
         let report = report.map_err(|error| Violation::new(Kind::Audit, format!("the audit failed: {error}")))?;
+        let rows = report.total.rows;
+        if rows.messages != rows.written + rows.filtered + rows.dead_lettered {
+            return Err(Violation::new(Kind::Audit, format!("replayed rows count twice: {rows:?}")));
+        }
         match wrong(&report, &self.books) {
             Some(finding) => Err(Violation::new(Kind::Audit, format!("the audit found: {finding:#?}"))),
             None => Ok(()),

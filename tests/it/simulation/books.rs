@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::message::{MessageId, Outcome, Produced};
-use super::reader::{Found, read_file};
+use super::reader::{DEAD_LETTERS, Found, is_replay, read_file};
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,12 @@ impl Violation {
     }
 }
 
+/// Where a message was seen.
+struct Seen {
+    path: String,
+    is_letter: bool,
+}
+
 #[derive(Default)]
 struct Pages {
     produced: BTreeMap<MessageId, Produced>,
@@ -60,8 +66,11 @@ struct Pages {
     first: BTreeMap<i32, i64>,
     /// Published files that the job downstream took away, and what it made of them.
     taken: BTreeSet<String>,
-    /// In which file each message was seen first. A row stays seen when a job moves or removes it.
-    seen: HashMap<MessageId, String>,
+    /// In which file each message was seen last. A row stays seen when a job moves or removes it; a dead letter may be seen
+    /// as what it turned into when it was replayed.
+    seen: HashMap<MessageId, Seen>,
+    /// Files of dead letters, and of which messages they are, row by row.
+    letters: BTreeMap<String, Vec<MessageId>>,
     published: BTreeSet<String>,
     acknowledged: BTreeMap<i32, i64>,
     violations: Vec<Violation>,
@@ -91,7 +100,12 @@ impl Books {
             Err(why) => {
                 pages.violations.push(Violation::new(Kind::Partial, format!("{path} became visible, but {why}")))
             }
-            Ok(found) => found.into_iter().for_each(|found| pages.saw(path, &found)),
+            Ok(found) => {
+                found.iter().for_each(|found| pages.saw(path, found));
+                if path.starts_with(DEAD_LETTERS) {
+                    pages.letters.insert(path.to_owned(), found.iter().map(Found::message).collect());
+                }
+            }
         }
         pages.published.insert(path.to_owned());
     }
@@ -170,15 +184,34 @@ impl Books {
     /// The messages of a range: how many end as rows, as dead letters, as nothing.
     pub(super) fn outcomes(&self, partition: i32, start: i64, next: i64) -> (u64, u64, u64) {
         let pages = self.pages.lock().unwrap();
-        let mut counts = (0, 0, 0);
-        for (_, produced) in pages.produced.range((partition, start)..(partition, next)) {
-            match produced.outcome {
-                Outcome::Row(_) => counts.0 += 1,
-                Outcome::DeadLetter { .. } => counts.1 += 1,
-                Outcome::Filtered => counts.2 += 1,
-            }
-        }
-        counts
+        let produced = pages.produced.range((partition, start)..(partition, next));
+        count(produced.map(|(_, produced)| &produced.outcome))
+    }
+
+    /// The message of each dead letter of a file.
+    pub(super) fn letters(&self, path: &str) -> Vec<MessageId> {
+        self.pages.lock().unwrap().letters.get(path).cloned().unwrap_or_default()
+    }
+
+    /// What these messages end as when their dead letters are replayed: rows, dead letters, nothing.
+    pub(super) fn outcomes_of_replay(&self, messages: &[MessageId]) -> (u64, u64, u64) {
+        let pages = self.pages.lock().unwrap();
+        count(messages.iter().filter_map(|message| Some(&pages.produced.get(message)?.replayed)))
+    }
+
+    /// Messages that were seen last as dead letters.
+    pub(super) fn dead(&self) -> BTreeSet<MessageId> {
+        let pages = self.pages.lock().unwrap();
+        pages.seen.iter().filter(|(_, seen)| seen.is_letter).map(|(message, _)| *message).collect()
+    }
+
+    /// A message that was seen last as a dead letter, and would be a row if it were replayed.
+    pub(super) fn could_be_replayed(&self) -> Option<MessageId> {
+        let is_row = |message: &MessageId| {
+            let pages = self.pages.lock().unwrap();
+            pages.produced.get(message).is_some_and(|produced| matches!(produced.replayed, Outcome::Row(_)))
+        };
+        self.dead().into_iter().find(is_row)
     }
 
     /// The offset after the last message of a topic partition.
@@ -193,21 +226,46 @@ impl Books {
     }
 }
 
+/// How many end as rows, as dead letters, as nothing.
+fn count<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> (u64, u64, u64) {
+    let mut counts = (0, 0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Row(_) => counts.0 += 1,
+            Outcome::DeadLetter { .. } => counts.1 += 1,
+            Outcome::Filtered => counts.2 += 1,
+        }
+    }
+    counts
+}
+
 impl Pages {
     fn saw(&mut self, path: &str, found: &Found) {
         let message = found.message();
-        if let Some(other) = self.seen.insert(message, path.to_owned()) {
-            let text = format!("{message:?} is visible in {path} and in {other}");
-            self.violations.push(Violation::new(Kind::Doubled, text));
+        let is_letter = matches!(found, Found::DeadLetter { .. });
+        match self.seen.insert(message, Seen { path: path.to_owned(), is_letter }) {
+            Some(before) if is_replay(path) && before.is_letter => {}
+            Some(Seen { path: other, .. }) => {
+                let text = format!("{message:?} is visible in {path} and in {other}");
+                self.violations.push(Violation::new(Kind::Doubled, text));
+            }
+            None if is_replay(path) => {
+                let text = format!("{message:?} in {path} was never a dead letter");
+                self.violations.push(Violation::new(Kind::Content, text));
+            }
+            None => {}
         }
         self.unseen.remove(&message);
         self.expired.remove(&message);
         let why = match self.produced.get(&message) {
             None => "it was never produced".to_owned(),
-            Some(produced) => match found.differs_from(path, produced) {
-                None => return,
-                Some(why) => why,
-            },
+            Some(produced) => {
+                let wanted = if is_replay(path) { &produced.replayed } else { &produced.outcome };
+                match found.differs_from(path, produced, wanted) {
+                    None => return,
+                    Some(why) => why,
+                }
+            }
         };
         let text = format!("{message:?} in {path} is not what it should be: {why}");
         self.violations.push(Violation::new(Kind::Content, text));

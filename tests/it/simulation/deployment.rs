@@ -28,6 +28,8 @@ pub(super) enum Which {
     WithExtra,
     /// A real Wasm guest.
     Guest,
+    /// As plain, and events of any time have a place: what an operator sends dead letters through.
+    Lenient,
 }
 
 /// What a host of a deployment is made of.
@@ -41,11 +43,15 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// Stages of a worker's own.
-    pub(super) fn for_worker(&self) -> WorkerDeployment {
+    /// Stages of a process's own.
+    pub(super) fn stages(&self) -> Stages {
         let (chain, partitioner) = (Arc::clone(&self.chain), self.partitioner.clone());
-        let stages = Stages::new(JsonDecoder::new(&self.schema), chain, partitioner, self.record.number).unwrap();
-        WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages }
+        Stages::new(JsonDecoder::new(&self.schema), chain, partitioner, self.record.number).unwrap()
+    }
+
+    /// The same, for a worker.
+    pub(super) fn for_worker(&self) -> WorkerDeployment {
+        WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages: self.stages() }
     }
 }
 
@@ -54,9 +60,11 @@ pub(super) fn deployment(which: Which) -> &'static Deployment {
     static PLAIN: OnceLock<Deployment> = OnceLock::new();
     static WITH_EXTRA: OnceLock<Deployment> = OnceLock::new();
     static GUEST: OnceLock<Deployment> = OnceLock::new();
+    static LENIENT: OnceLock<Deployment> = OnceLock::new();
     match which {
-        Which::Plain => PLAIN.get_or_init(|| make(0, false, &[])),
-        Which::WithExtra => WITH_EXTRA.get_or_init(|| make(1, true, &[])),
+        Which::Plain => PLAIN.get_or_init(|| make(0, false, &[], 1)),
+        Which::WithExtra => WITH_EXTRA.get_or_init(|| make(1, true, &[], 1)),
+        Which::Lenient => LENIENT.get_or_init(|| make(3, false, &[], 10_000)),
         Which::Guest => GUEST.get_or_init(|| {
             let directory = tempfile::tempdir().unwrap();
             let module = directory.path().join("guest.wasm");
@@ -69,12 +77,13 @@ pub(super) fn deployment(which: Which) -> &'static Deployment {
                 limits: GuestLimits::default(),
                 on_failure: FailurePolicy::Stop,
             };
-            make(2, true, &[transform])
+            make(2, true, &[transform], 1)
         }),
     }
 }
 
-fn make(number: u64, extra: bool, transforms: &[TransformConfig]) -> Deployment {
+/// `days`: how far in the future an event may lie.
+fn make(number: u64, extra: bool, transforms: &[TransformConfig], days: u64) -> Deployment {
     let field = |name: &str, required| EventField { name: name.to_owned(), kind: EventType::Long, required };
     let mut fields = vec![field("id", true), field("ts", false)];
     if extra {
@@ -89,7 +98,7 @@ fn make(number: u64, extra: bool, transforms: &[TransformConfig]) -> Deployment 
         partition_by: vec!["day".to_owned(), "hour".to_owned()],
         compression: Compression::Uncompressed,
         max_open_hive_partitions: 100,
-        max_future: Duration::from_secs(86_400),
+        max_future: Duration::from_secs(days * 86_400),
     };
     let partitioner = HivePartitioner::new(&table, &chain.output_schema()).unwrap();
     let record = |transform: &wasmill::transform::LinkedTransform| TransformRecord {

@@ -18,7 +18,7 @@ struct Records {
 
 /// Checks the chain of each topic partition.
 pub(super) fn check(disk: &Disk, books: &Books, topic_partitions: i32) -> Result<(), Violation> {
-    let mut named = BTreeSet::new();
+    let (mut named, mut replayed) = (BTreeSet::new(), BTreeSet::new());
     for partition in 0..topic_partitions {
         let wrong = |what: String| Violation::new(Kind::Ledger, format!("events/{partition}: {what}"));
         let records = read(disk, partition).map_err(wrong)?;
@@ -27,8 +27,8 @@ pub(super) fn check(disk: &Disk, books: &Books, topic_partitions: i32) -> Result
             let sequence = records.by_id[stray].sequence;
             return Err(wrong(format!("the archive holds record {sequence} ({stray}), which is void")));
         }
-        for record in &chain {
-            check_counts(record, books).map_err(wrong)?;
+        for record in chain.iter().rev() {
+            check_counts(record, books, &mut replayed).map_err(wrong)?;
             for file in record.files.iter().chain(&record.dead_letter_files) {
                 if !named.insert(file.target.clone()) {
                     return Err(wrong(format!("two records name {}", file.target)));
@@ -45,7 +45,55 @@ pub(super) fn check(disk: &Disk, books: &Books, topic_partitions: i32) -> Result
         let text = format!("{path} is published or named by a record that counts, but not both");
         return Err(Violation::new(Kind::Ledger, text));
     }
-    Ok(())
+    check_letters(&named, &replayed, books).map_err(|what| Violation::new(Kind::Ledger, what))
+}
+
+/// A dead letter is known by its file and its number in it.
+type Letter = (String, u64);
+
+/// What the records leave of the dead letters must be what readers saw last as such, each once.
+fn check_letters(named: &BTreeSet<String>, replayed: &BTreeSet<Letter>, books: &Books) -> Result<(), String> {
+    let mut left = BTreeSet::new();
+    for path in named {
+        for (row, message) in (0..).zip(books.letters(path)) {
+            if !replayed.contains(&(path.clone(), row)) && !left.insert(message) {
+                return Err(format!("two dead letters of {message:?} are left"));
+            }
+        }
+    }
+    match left.symmetric_difference(&books.dead()).next() {
+        Some(message) => Err(format!("{message:?} is a dead letter by the records or by what was seen, but not both")),
+        None => Ok(()),
+    }
+}
+
+/// A replay: its letters exist, none was replayed before, and the counts are those of what they turn into.
+fn check_replay(record: &Record, books: &Books, replayed: &mut BTreeSet<Letter>) -> Result<(), String> {
+    let mut messages = Vec::new();
+    for letters in &record.replayed {
+        let held = books.letters(&letters.file);
+        for row in letters.rows.iter().flat_map(|(first, end)| *first..*end) {
+            let message = held.get(row as usize);
+            messages.push(*message.ok_or(format!("{} has no dead letter {row}", letters.file))?);
+            if !replayed.insert((letters.file.clone(), row)) {
+                return Err(format!(
+                    "record {}: dead letter {row} of {} is replayed twice",
+                    record.sequence, letters.file
+                ));
+            }
+        }
+    }
+    let (rows, dead_letters, filtered) = books.outcomes_of_replay(&messages);
+    compare(record, (messages.len() as u64, rows, filtered, dead_letters))
+}
+
+fn compare(record: &Record, wanted: (u64, u64, u64, u64)) -> Result<(), String> {
+    let counted = record.rows;
+    let found = (counted.messages, counted.written, counted.filtered, counted.dead_lettered);
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("record {} counts {found:?}, its messages {wanted:?}", record.sequence))
 }
 
 fn read(disk: &Disk, partition: i32) -> Result<Records, String> {
@@ -92,8 +140,11 @@ fn chain(records: &Records) -> Result<Vec<Record>, String> {
     if record.start == 0 { Ok(chain) } else { Err(format!("the first record starts at {}", record.start)) }
 }
 
-fn check_counts(record: &Record, books: &Books) -> Result<(), String> {
+fn check_counts(record: &Record, books: &Books, replayed: &mut BTreeSet<Letter>) -> Result<(), String> {
     let (partition, start, next) = (record.topic_partition, record.start, record.next);
+    if record.kind == RecordKind::Replayed {
+        return check_replay(record, books, replayed);
+    }
     if record.kind == RecordKind::Gap && record.rows == RowCounts::default() {
         return books.check_gap(partition, start, next);
     }
@@ -101,11 +152,5 @@ fn check_counts(record: &Record, books: &Books) -> Result<(), String> {
         return Err(format!("record {} accounts for {lost:?}, which nobody saw", record.sequence));
     }
     let (rows, dead_letters, filtered) = books.outcomes(partition, start, next);
-    let counted = record.rows;
-    let wanted = (rows + dead_letters + filtered, rows, filtered, dead_letters);
-    let found = (counted.messages, counted.written, counted.filtered, counted.dead_lettered);
-    if found != wanted {
-        return Err(format!("record {} counts {found:?}, its messages {wanted:?}", record.sequence));
-    }
-    Ok(())
+    compare(record, (rows + dead_letters + filtered, rows, filtered, dead_letters))
 }

@@ -41,6 +41,8 @@ pub(super) struct Row {
 pub(super) struct Produced {
     pub(super) payload: Option<Vec<u8>>,
     pub(super) outcome: Outcome,
+    /// What its dead letter must turn into when an operator replays it.
+    pub(super) replayed: Outcome,
 }
 
 /// The number that stands for a message in column `id`.
@@ -58,17 +60,21 @@ pub(super) fn message_of(row_id: i64) -> MessageId {
 pub(super) fn draw(simulator: &Simulator, message: MessageId, hours: u64, guest: bool) -> Produced {
     let id = row_id(message);
     let dead = |stage, reason| Outcome::DeadLetter { stage, reason };
-    let text = |text: String, outcome| Produced { payload: Some(text.into_bytes()), outcome };
+    let both = |payload, outcome: Outcome| Produced { payload, replayed: outcome.clone(), outcome };
+    let text = |text: String, outcome| both(Some(text.into_bytes()), outcome);
     match simulator.draw(24) {
-        0 => Produced { payload: None, outcome: dead("decode", "null-payload") },
+        0 => both(None, dead("decode", "null-payload")),
         1 => text("{\"id\": broken".to_owned(), dead("decode", "not-json")),
         2 => text(format!("[{id}]"), dead("decode", "not-an-object")),
         3 => text(format!("{{\"id\":\"{id}\",\"ts\":1}}"), dead("decode", "wrong-type")),
         4 => text("{\"ts\":1}".to_owned(), dead("decode", "missing-field")),
         5 if !guest => text(format!("{{\"id\":{id},\"ts\":null}}"), dead("table", "no-event-time")),
         6 if !guest => {
+            // The operator's deployment takes events of any time.
             let far = START_MS + 400 * 24 * HOUR_MS;
-            text(format!("{{\"id\":{id},\"ts\":{far}}}"), dead("table", "event-time-out-of-range"))
+            let row = Row { id, ts: far, extra: None, hive_partition: hive_partition(far) };
+            let letter = text(format!("{{\"id\":{id},\"ts\":{far}}}"), dead("table", "event-time-out-of-range"));
+            Produced { replayed: Outcome::Row(row), ..letter }
         }
         _ => event(id, FIRST_EVENT_MS + simulator.draw(hours) as i64 * HOUR_MS + id % HOUR_MS, guest),
     }
@@ -80,12 +86,13 @@ fn event(id: i64, ts: i64, guest: bool) -> Produced {
         Some(extra) => format!("{{\"id\":{id},\"ts\":{ts},\"extra\":{extra}}}"),
         None => format!("{{\"id\":{id},\"ts\":{ts}}}"),
     };
+    let row = Outcome::Row(Row { id, ts, extra, hive_partition: hive_partition(ts) });
     let outcome = match id % 4 {
         1 if guest => Outcome::Filtered,
         2 if guest => Outcome::DeadLetter { stage: "transform", reason: "even" },
-        _ => Outcome::Row(Row { id, ts, extra, hive_partition: hive_partition(ts) }),
+        _ => row.clone(),
     };
-    Produced { payload: Some(payload.into_bytes()), outcome }
+    Produced { payload: Some(payload.into_bytes()), outcome, replayed: row }
 }
 
 /// `day=<day of the month>/hour=<hour>` of a time in milliseconds since 1970.

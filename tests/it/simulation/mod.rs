@@ -27,6 +27,7 @@ mod faults;
 pub(crate) mod guest;
 mod ledger;
 mod message;
+mod operator;
 mod outage;
 mod profile;
 mod reader;
@@ -141,6 +142,7 @@ fn assert_covered(hits: &Hits) {
     points.push(("staging list", "stale"));
     points.push(("audit", "answered"));
     points.push(("deployment", "followed"));
+    points.extend(["replayed", "given up", "whole"].map(|how| ("replay", how)));
     let count = |point: &(&'static str, &'static str)| hits.get(point).copied().unwrap_or(0);
     let rare: Vec<_> =
         points.iter().map(|point| (point, count(point))).filter(|(_, count)| *count < LEAST_HITS).collect();

@@ -34,6 +34,8 @@ pub(super) struct Profile {
     pub(super) downstream: u64,
     /// Messages expire once in so many steps, read or not.
     pub(super) expiry: u64,
+    /// An operator replays dead letters once in so many steps.
+    pub(super) replays: u64,
     /// Hosts start with one of two deployments, whose schemas differ, and swap them while they run.
     pub(super) deployments: bool,
 }
@@ -87,6 +89,7 @@ const MIXED: Profile = Profile {
     late: 40,
     downstream: 40,
     expiry: 0,
+    replays: 0,
     deployments: false,
 };
 
@@ -164,6 +167,7 @@ const TROUBLED: Profile = Profile {
 /// Hosts that end at every step there is.
 const CRASHING: Profile = Profile {
     name: "crashing",
+    replays: 60,
     faults: Faults { crash: 150, ..FEW },
     interval_ms: 60,
     calm: (4, 16),
@@ -176,6 +180,7 @@ const CRASHING: Profile = Profile {
 /// Operations that land late: soon after they were given up, or long after.
 const LATE: Profile = Profile {
     name: "late",
+    replays: 80,
     faults: Faults { late: 700, crash: 60, unanswered: 300, ..FEW },
     interval_ms: 100,
     trouble: 0,
@@ -189,8 +194,24 @@ const DEPLOYMENTS: Profile = Profile { name: "deployments", hours: 60, deploymen
 /// Messages that are gone before anybody has read them, or while somebody does: storage is gone for seconds as well.
 const EXPIRING: Profile = Profile { name: "expiring", expiry: 50, calm: (20, 60), ..TROUBLED };
 
+/// Operators who replay dead letters all the time, two at once, beside hosts that crash, on chains that are folded soon.
+const REPLAYS: Profile = Profile {
+    name: "replays",
+    hosts: 2,
+    steps: 600,
+    keep: 2,
+    fold: 2,
+    interval_ms: 120,
+    faults: Faults { crash: 30, ..FEW },
+    calm: (20, 60),
+    trouble: 300,
+    replays: 12,
+    ..MIXED
+};
+
 /// All of them.
-pub(super) const ALL: [Profile; 8] = [MIXED, ZOMBIES, DOWNSTREAM, TROUBLED, CRASHING, LATE, DEPLOYMENTS, EXPIRING];
+pub(super) const ALL: [Profile; 9] =
+    [MIXED, ZOMBIES, DOWNSTREAM, TROUBLED, CRASHING, LATE, DEPLOYMENTS, EXPIRING, REPLAYS];
 
 /// The profile of this name.
 pub(super) fn named(name: &str) -> Profile {
@@ -198,7 +219,7 @@ pub(super) fn named(name: &str) -> Profile {
 }
 
 /// What can be taken out of a world, to see whether a failure needs it.
-pub(super) const CLASSES: [&str; 16] = [
+pub(super) const CLASSES: [&str; 17] = [
     "crash",
     "not-applied",
     "unanswered",
@@ -214,6 +235,7 @@ pub(super) const CLASSES: [&str; 16] = [
     "freeze",
     "rebalance",
     "expiry",
+    "replays",
     "deployments",
 ];
 
@@ -237,6 +259,7 @@ impl Profile {
                 "trouble" => self.trouble = 0,
                 "downstream" => self.downstream = 0,
                 "expiry" => self.expiry = 0,
+                "replays" => self.replays = 0,
                 "deployments" => self.deployments = false,
                 // Those are disturbances: the world asks for them.
                 _ => {}

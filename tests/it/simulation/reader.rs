@@ -34,9 +34,9 @@ impl Found {
         }
     }
 
-    /// What is wrong with it, if anything is.
-    pub(super) fn differs_from(&self, path: &str, produced: &Produced) -> Option<String> {
-        let fine = match (self, &produced.outcome) {
+    /// What is wrong with it, if anything is. `wanted`: what its message must have turned into.
+    pub(super) fn differs_from(&self, path: &str, produced: &Produced, wanted: &Outcome) -> Option<String> {
+        let fine = match (self, wanted) {
             (Self::Row { id, ts, extra }, Outcome::Row(row)) => {
                 let extra = match extra {
                     Extra::NoColumn => true,
@@ -49,7 +49,7 @@ impl Found {
             }
             _ => false,
         };
-        (!fine).then(|| format!("found {self:?}, wanted {:?}", produced.outcome))
+        (!fine).then(|| format!("found {self:?}, wanted {wanted:?}"))
     }
 }
 
@@ -57,6 +57,11 @@ impl Found {
 pub(super) fn is_visible(path: &str) -> bool {
     let below = [TABLE, DEAD_LETTERS].into_iter().find_map(|table| path.strip_prefix(table)?.strip_prefix('/'));
     below.is_some_and(|below| !below.split('/').any(|part| part.starts_with(['_', '.'])))
+}
+
+/// Whether a file is of a replay.
+pub(super) fn is_replay(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(_, name)| name.contains("-replay"))
 }
 
 /// The rows of a file.

@@ -32,7 +32,7 @@ macro_rules! rule {
 }
 
 /// All of them. V13 is a rule of the storage, so the simulated disk breaks it.
-pub(super) const RULES: [Rule; 26] = [
+pub(super) const RULES: [Rule; 29] = [
     rule!("V1", list_after_commit, "zombies", 2_000, [Doubled]),
     rule!("V2", list_after_fence, "zombies", 5_000, [Doubled, Stopped, Lost, Ledger]),
     rule!("V3", list_again_before_publish, "zombies", 5_000, [Doubled]),
@@ -65,6 +65,9 @@ pub(super) const RULES: [Rule; 26] = [
     rule!("skip-redelivered", skip_redelivered, "mixed", 2_000, [Doubled]),
     rule!("fold-by-predecessor", fold_by_predecessor, "zombies", 2_000, [Ledger]),
     rule!("archive-before-delete", archive_before_delete, "crashing", 2_000, [Ledger]),
+    rule!("replay-under-fence", replay_under_fence, "replays", 2_000, [Doubled, Ledger]),
+    rule!("replay-reads-archive", replay_reads_archive, "replays", 2_000, [Doubled, Ledger]),
+    rule!("replay-names", replay_names, "replays", 2_000, [Stopped, Ledger, Lost]),
 ];
 
 /// A run that shows that a rule is needed.

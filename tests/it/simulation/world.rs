@@ -7,26 +7,24 @@ use std::time::Duration;
 
 use wasmill::checkpoint::{Protocol, Retention};
 use wasmill::pipeline::membership::{Change, Membership, Step, WorkerHandle};
-use wasmill::pipeline::places::Places;
 use wasmill::pipeline::worker::{Targets, Worker, WorkerLimits};
 use wasmill::report::Progress;
 use wasmill::runtime::Runtime;
 use wasmill::sink::stage::Memory;
 use wasmill::source::{TopicPartition, Wake};
-use wasmill::storage::{Location, Storage};
 
 use super::auditor::Auditor;
 use super::books::{Books, Kind, Violation};
 use super::broker::{Broker, Connection};
 use super::contents::Caller;
 use super::deployment::{Which, deployment};
-use super::disk::{Disk, Hits, Mounted};
+use super::disk::{Disk, Hits};
 use super::downstream::{self, Sign};
 use super::executor::{Blow, ClockErrors, HostRuntime, Simulator, Tasks};
 use super::faults::{Faults, Trouble};
 use super::ledger;
+use super::operator::{Operators, Process};
 use super::profile::{Profile, named};
-use super::reader::{DEAD_LETTERS, TABLE};
 
 const TOPIC_PARTITIONS: i32 = 2;
 
@@ -112,6 +110,7 @@ pub(super) struct World {
     pub(super) disk: Arc<Disk>,
     pub(super) books: Arc<Books>,
     auditor: Auditor,
+    operators: Operators,
     tasks: Tasks,
     hosts: Vec<Option<Host>>,
     retention: Retention,
@@ -148,6 +147,7 @@ impl World {
             restarts: vec![0; case.hosts],
             reconnects: vec![u64::MAX; case.hosts],
             auditor: Auditor::new(&simulator, &disk, &books),
+            operators: Operators::new(&simulator, &disk, &books, case.protocol, retention),
             case: case.clone(),
             profile,
             simulator,
@@ -184,24 +184,14 @@ impl World {
         let made = deployment(which);
         let runtime: Arc<dyn Runtime> = Arc::new(HostRuntime { simulator: Arc::clone(&self.simulator), host });
         let memory = Memory::new(self.budget);
-        let mounted = Mounted { disk: Arc::clone(&self.disk), caller: Caller { host, life: self.lives } };
-        let storage: Arc<dyn Storage> = Arc::new(mounted);
-        let location =
-            |path: &str| Location { storage: Arc::clone(&storage), path: path.to_owned(), url: path.to_owned() };
-        let places = Places {
-            pipeline: "simulated".to_owned(),
-            checkpoints: location("/checkpoints"),
-            table: location(TABLE),
-            dead_letters: location(DEAD_LETTERS),
+        let process = Process {
+            disk: &self.disk,
+            runtime: &runtime,
+            caller: Caller { host, life: self.lives },
             protocol: self.case.protocol,
             retention: self.retention,
-            runtime: Arc::clone(&runtime),
-            memory: Arc::clone(&memory),
-            deployment: made.record.clone(),
-            options: made.options.clone(),
-            max_open_hive_partitions: 1_000,
-            dead_letter_options: made.dead_letter_options.clone(),
         };
+        let places = process.places(made, &memory);
         let limits = WorkerLimits {
             interval: Duration::from_millis(self.profile.interval_ms),
             target_file_size: 1 << 20,
@@ -342,6 +332,9 @@ impl World {
             }
             for blow in self.simulator.take_blows() {
                 match blow {
+                    Blow::Crash(host) | Blow::CutOff(host) if host >= self.hosts.len() => {
+                        self.operators.crash(&mut self.tasks, host);
+                    }
                     Blow::Crash(host) => self.crash(host),
                     Blow::CutOff(host) => self.cut_off(host),
                 }
@@ -404,6 +397,9 @@ impl World {
         }
         if self.case.seed % AUDITED == AUDITED - 1 && self.simulator.once_in(12) {
             self.auditor.begin();
+        }
+        if self.simulator.once_in(self.profile.replays) && !self.is_made_anew {
+            self.operators.begin();
         }
         self.trouble();
         for host in 0..self.hosts.len() {
@@ -481,6 +477,7 @@ impl World {
     /// A last clean start and stop, after which nothing may lie about and the ledger must close.
     fn tidy(&mut self) -> Result<(), Violation> {
         (0..self.hosts.len()).for_each(|host| self.crash(host));
+        self.operators.leave(&mut self.tasks);
         self.start(0);
         let mut quiet = 0;
         for step in 0.. {
@@ -496,6 +493,9 @@ impl World {
             if step > PATIENCE {
                 return Err(Violation::new(Kind::Membership, "a host does not stop"));
             }
+        }
+        if self.profile.replays > 0 {
+            self.operators.have_the_last_word()?;
         }
         let contents = self.disk.contents.lock().unwrap();
         let lies_about = |path: &&String| path.contains("/_staging/") || path.ends_with(".tmp");

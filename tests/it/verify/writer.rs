@@ -8,7 +8,7 @@ use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use wasmill::audit::Subject;
 use wasmill::chain::{Chain, TakeOver, Taken};
-use wasmill::checkpoint::{DeploymentRecord, FORMAT, Protocol, Retention, TransformRecord};
+use wasmill::checkpoint::{DeploymentRecord, FORMAT, Occasion, Protocol, Retention, TransformRecord};
 use wasmill::config::Compression;
 use wasmill::runtime::{Runtime, TokioRuntime};
 use wasmill::sink::dead_letter::{self, DeadLetter, Stage};
@@ -92,7 +92,7 @@ fn context(taken: &TakeOver) -> Arc<RangeContext> {
         topic_partition: chain.topic_partition.clone(),
         pipeline: chain.pipeline.clone(),
         take_over: taken.id,
-        pass: taken.pass,
+        occasion: Occasion::Pass(taken.pass),
         deployment: DeploymentRecord { number: 0, transforms: vec![transform] },
         options: options(columns()),
         dead_letter_options: options(dead_letter::schema()),

@@ -162,8 +162,9 @@ pub(crate) fn removals() -> Vec<Removal> {
     ]
 }
 
-/// Rules of the host that the model has nothing to say about: they are the source's.
-const ELSEWHERE: [&str; 2] = ["next_from_source", "skip_redelivered"];
+/// Rules of the host that the model has nothing to say about: they are the source's, and those of replays.
+const ELSEWHERE: [&str; 5] =
+    ["next_from_source", "skip_redelivered", "replay_under_fence", "replay_reads_archive", "replay_names"];
 
 /// Rules of the host that no removal takes away, and that are not named as being elsewhere.
 pub(crate) fn forgotten() -> Vec<String> {

@@ -10,6 +10,16 @@ use crate::config::KafkaConfig;
 use crate::error::Result;
 use crate::source::{KnownOffsets, TopicPartition, kafka_ffi};
 
+/// The first offset of each at or after `timestamp_ms`; the end where there is none. Joins no group.
+pub(in crate::source) fn offsets_at(
+    config: &KafkaConfig,
+    topic_partitions: &[TopicPartition],
+    timestamp_ms: i64,
+) -> Result<Vec<i64>> {
+    let client: Client = settings::asking_client(config).create_with_context(Group::new(false)).map_err(refused)?;
+    positions::at(&client, topic_partitions, timestamp_ms)
+}
+
 /// First, last and committed offsets, and the topics' ids. Joins no group. Topic partitions that Kafka does not have are
 /// left out.
 pub(in crate::source) fn known_offsets(

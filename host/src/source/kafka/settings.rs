@@ -61,7 +61,16 @@ pub(super) fn group_client(config: &KafkaConfig, topic_partitions: usize) -> Cli
 
 /// Settings of a client that only asks: it joins no group and reads nothing.
 pub(super) fn asking_client(config: &KafkaConfig) -> ClientConfig {
-    let mut client = with_options(ClientConfig::new(), config);
+    without_membership(with_options(ClientConfig::new(), config))
+}
+
+/// Settings of a client that reads topic partitions as it is told, and belongs to no group. It has the group's name, without
+/// which the client assigns nothing; nobody joins who does not subscribe.
+pub(super) fn lone_client(config: &KafkaConfig, topic_partitions: usize) -> ClientConfig {
+    without_membership(group_client(config, topic_partitions))
+}
+
+fn without_membership(mut client: ClientConfig) -> ClientConfig {
     for name in ["group.instance.id", "group.protocol", "group.remote.assignor", "partition.assignment.strategy"] {
         client.remove(name);
     }

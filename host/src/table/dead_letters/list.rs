@@ -11,6 +11,7 @@ use super::super::part::{self, PartError, PartRows};
 use super::super::scan::{DataFile, scan};
 use super::super::{FILES_SIDE_BY_SIDE, Problem, cell};
 use super::Coordinates;
+use super::replayed::Replayed;
 use super::rows::Rows;
 use crate::error::Result;
 use crate::storage::{Location, Storage};
@@ -30,11 +31,13 @@ pub struct ListFilter {
     pub since_ms: Option<i64>,
     /// How many of the latest to show. Default 20. All are counted.
     pub limit: usize,
+    /// Those that were replayed, too.
+    pub replayed: bool,
 }
 
 impl Default for ListFilter {
     fn default() -> Self {
-        Self { reason: None, transform: None, since_ms: None, limit: 20 }
+        Self { reason: None, transform: None, since_ms: None, limit: 20, replayed: false }
     }
 }
 
@@ -45,6 +48,8 @@ pub struct LetterList {
     pub location: String,
     /// How many match.
     pub count: u64,
+    /// How many more would, but were replayed; those that were, where they are listed as well.
+    pub replayed: u64,
     /// How many of each kind, the most frequent first.
     pub by_reason: Vec<LetterCount>,
     /// The latest first.
@@ -84,6 +89,8 @@ pub struct LetterLine {
     pub reason: String,
     /// What was found and what was wanted.
     pub message: String,
+    /// Whether it was replayed since.
+    pub replayed: bool,
     #[serde(skip)]
     recorded_us: i64,
 }
@@ -92,7 +99,12 @@ pub struct LetterLine {
 ///
 /// # Errors
 /// The storage does not answer.
-pub async fn list(location: &Location, filter: &ListFilter, progress: &ProgressBar) -> Result<LetterList> {
+pub async fn list(
+    location: &Location,
+    filter: &ListFilter,
+    replayed: &Replayed,
+    progress: &ProgressBar,
+) -> Result<LetterList> {
     let first_day = filter.since_ms.and_then(day);
     let enter = |path: &str| match (path.strip_prefix("day="), &first_day) {
         (Some(day), Some(first)) if is_day(day) => day >= first.as_str(),
@@ -104,7 +116,7 @@ pub async fn list(location: &Location, filter: &ListFilter, progress: &ProgressB
     progress.set_length(files.len() as u64);
     let mut found = Found::default();
     let mut problems = Vec::new();
-    let reads = files.iter().map(|file| async move { (file, read(&*location.storage, file, filter).await) });
+    let reads = files.iter().map(|file| async move { (file, read(&*location.storage, file, filter, replayed).await) });
     let mut read = stream::iter(reads).buffered(FILES_SIDE_BY_SIDE);
     while let Some((file, part)) = read.next().await {
         progress.inc(1);
@@ -114,12 +126,18 @@ pub async fn list(location: &Location, filter: &ListFilter, progress: &ProgressB
     }
     let mut by_reason: Vec<LetterCount> = found
         .counts
-        .into_iter()
-        .map(|((reason, stage, transform), count)| LetterCount { reason, stage, transform, count })
+        .iter()
+        .map(|((reason, stage, transform), count)| LetterCount {
+            reason: reason.clone(),
+            stage: stage.clone(),
+            transform: transform.clone(),
+            count: *count,
+        })
         .collect();
     by_reason.sort_by_key(|kind| std::cmp::Reverse(kind.count));
     let count = by_reason.iter().map(|kind| kind.count).sum();
-    Ok(LetterList { location: location.url.clone(), count, by_reason, latest: found.latest, problems })
+    let Found { latest, replayed, .. } = found;
+    Ok(LetterList { location: location.url.clone(), count, replayed, by_reason, latest, problems })
 }
 
 /// The day of a moment, as it stands in the path.
@@ -139,6 +157,7 @@ struct Found {
     counts: BTreeMap<(String, String, Option<String>), u64>,
     /// The latest first, at most as many as are wanted.
     latest: Vec<LetterLine>,
+    replayed: u64,
 }
 
 impl Found {
@@ -146,6 +165,7 @@ impl Found {
         for (kind, count) in other.counts {
             *self.counts.entry(kind).or_default() += count;
         }
+        self.replayed += other.replayed;
         self.latest.extend(other.latest);
         self.keep_latest(limit);
     }
@@ -156,21 +176,34 @@ impl Found {
     }
 }
 
-async fn read(storage: &dyn Storage, file: &DataFile, filter: &ListFilter) -> std::result::Result<Found, PartError> {
+async fn read(
+    storage: &dyn Storage,
+    file: &DataFile,
+    filter: &ListFilter,
+    replayed: &Replayed,
+) -> std::result::Result<Found, PartError> {
     let footer = part::footer(storage, file).await?;
     let mut rows = PartRows::new(storage, file, footer, |builder| {
         let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
         builder.with_projection(mask)
     })?;
     let mut found = Found::default();
+    let mut first = 0;
     while let Some(batch) = rows.next().await? {
-        add(&mut found, &Rows(&batch), filter)?;
+        let is_replayed = |row: usize| replayed.holds(&file.absolute, first + row as u64);
+        add(&mut found, &Rows(&batch), filter, is_replayed)?;
+        first += batch.num_rows() as u64;
         found.keep_latest(filter.limit);
     }
     Ok(found)
 }
 
-fn add(found: &mut Found, rows: &Rows<'_>, filter: &ListFilter) -> std::result::Result<(), PartError> {
+fn add(
+    found: &mut Found,
+    rows: &Rows<'_>,
+    filter: &ListFilter,
+    is_replayed: impl Fn(usize) -> bool,
+) -> std::result::Result<(), PartError> {
     let (topics, topic_partitions) = (rows.text("topic")?, rows.numbers("topic_partition")?);
     let (offsets, stages, transforms) = (rows.numbers("offset")?, rows.text("stage")?, rows.text("transform")?);
     let (versions, reasons, messages) = (rows.text("version")?, rows.text("reason")?, rows.text("message")?);
@@ -182,6 +215,11 @@ fn add(found: &mut Found, rows: &Rows<'_>, filter: &ListFilter) -> std::result::
             && filter.transform.as_deref().is_none_or(|wanted| transform == Some(wanted))
             && filter.since_ms.is_none_or(|since| recorded_us >= since.saturating_mul(1_000));
         if !matches {
+            continue;
+        }
+        let replayed = is_replayed(row);
+        found.replayed += u64::from(replayed);
+        if replayed && !filter.replayed {
             continue;
         }
         let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -200,6 +238,7 @@ fn add(found: &mut Found, rows: &Rows<'_>, filter: &ListFilter) -> std::result::
             version: versions.owned(row),
             reason,
             message: owned(messages.get(row)),
+            replayed,
             recorded_us,
         });
     }

@@ -4,6 +4,8 @@
 //! mean. [`list`] counts and shows the latest without fetching a payload; [`show`] fetches everything about one.
 
 mod list;
+pub(crate) mod read;
+mod replayed;
 mod rows;
 mod show;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::list::{LetterCount, LetterLine, LetterList, ListFilter, list};
+pub use self::replayed::Replayed;
 pub use self::show::{Content, Letter, Letters, show};
 use crate::error::{Error, Result};
 

@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 
 use super::super::part::PartError;
 use super::Coordinates;
+use crate::source::Header;
 
 /// One batch of dead letters.
 pub(super) struct Rows<'a>(pub(super) &'a RecordBatch);
@@ -75,6 +76,24 @@ impl Times {
     pub(super) fn get(&self, row: usize) -> Option<i64> {
         self.0.is_valid(row).then(|| self.0.as_primitive::<TimestampMicrosecondType>().value(row))
     }
+}
+
+/// Names and values of a row's headers; nothing where the column is of another kind.
+pub(super) fn headers(column: &ArrayRef, row: usize) -> Vec<Header> {
+    let read = || {
+        let items = column.as_list_opt::<i32>().filter(|list| list.is_valid(row))?.value(row);
+        let pair = items.as_struct_opt()?;
+        let keys = cast(pair.column_by_name("key")?, &DataType::Utf8).ok()?;
+        let values = cast(pair.column_by_name("value")?, &DataType::LargeBinary).ok()?;
+        let key = |i| keys.as_string::<i32>().value(i).to_owned();
+        Some((0..items.len()).map(|i| (key(i), bytes(&values, i).map(<[u8]>::to_vec))).collect())
+    };
+    read().unwrap_or_default()
+}
+
+/// The bytes of a row, in a column of [`DataType::LargeBinary`].
+pub(super) fn bytes(column: &ArrayRef, row: usize) -> Option<&[u8]> {
+    column.is_valid(row).then(|| column.as_binary::<i64>().value(row))
 }
 
 /// Columns that say which message a row is of.

@@ -1,6 +1,8 @@
 //! Everything about the dead letters of one message.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,8 +18,10 @@ use super::super::part::{self, PartError, PartRows};
 use super::super::scan::{DataFile, scan};
 use super::super::{FILES_SIDE_BY_SIDE, Problem, cell};
 use super::Coordinates;
-use super::rows::{COORDINATES, Rows, are_of};
+use super::replayed::Replayed;
+use super::rows::{self, COORDINATES, Rows, are_of};
 use crate::error::Result;
+use crate::source::Header;
 use crate::storage::{Location, Storage};
 
 /// The dead letters of one message: none, one, or several where a transform makes many rows of one.
@@ -58,6 +62,8 @@ pub struct Letter {
     pub payload: Option<Content>,
     /// The file that holds it, below the location.
     pub file: String,
+    /// Whether it was replayed since.
+    pub replayed: bool,
     #[serde(skip)]
     recorded_us: i64,
 }
@@ -81,18 +87,23 @@ impl From<&[u8]> for Content {
     }
 }
 
-/// Finds the dead letters of a message.
+/// Finds the dead letters of a message, those that were replayed included, which are marked.
 ///
 /// # Errors
 /// The storage does not answer.
-pub async fn show(location: &Location, message: &Coordinates, progress: &ProgressBar) -> Result<Letters> {
+pub async fn show(
+    location: &Location,
+    message: &Coordinates,
+    replayed: &Replayed,
+    progress: &ProgressBar,
+) -> Result<Letters> {
     let partitions = scan(location, None, |_| true, progress).await?;
     let files: Vec<DataFile> = partitions.into_iter().flat_map(|partition| partition.files).collect();
     progress.set_message("reading dead letters");
     progress.set_length(files.len() as u64);
     let mut letters = Vec::new();
     let mut problems = Vec::new();
-    let reads = files.iter().map(|file| async move { (file, read(&*location.storage, file, message).await) });
+    let reads = files.iter().map(|file| async move { (file, read(&*location.storage, file, message, replayed).await) });
     let mut read = stream::iter(reads).buffered(FILES_SIDE_BY_SIDE);
     while let Some((file, part)) = read.next().await {
         progress.inc(1);
@@ -106,6 +117,7 @@ async fn read(
     storage: &dyn Storage,
     file: &DataFile,
     message: &Coordinates,
+    replayed: &Replayed,
 ) -> std::result::Result<Vec<Letter>, PartError> {
     let footer = part::footer(storage, file).await?;
     let groups: Vec<usize> = (0..footer.num_row_groups()).filter(|i| may_hold(&footer, *i, message)).collect();
@@ -113,17 +125,37 @@ async fn read(
         return Ok(Vec::new());
     }
     let wanted = message.clone();
+    // The filter sees every row of these row groups in order, so it knows their numbers.
+    let found: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let (noting, mut numbers) = (Arc::clone(&found), numbers_of(&footer, &groups).into_iter());
     // Payloads are fetched only of row groups that hold a row of this message.
     let mut rows = PartRows::new(storage, file, footer, |builder| {
         let mask = ProjectionMask::columns(builder.parquet_schema(), COORDINATES);
-        let is_wanted = ArrowPredicateFn::new(mask, move |batch| are_of(&batch, &wanted));
+        let is_wanted = ArrowPredicateFn::new(mask, move |batch| {
+            let is_wanted = are_of(&batch, &wanted)?;
+            let rows = numbers.by_ref().take(batch.num_rows()).zip(&is_wanted);
+            let mut noting = noting.lock().unwrap_or_else(PoisonError::into_inner);
+            noting.extend(rows.filter(|(_, is)| *is == Some(true)).map(|(number, _)| number));
+            Ok(is_wanted)
+        });
         builder.with_row_groups(groups).with_row_filter(RowFilter::new(vec![Box::new(is_wanted)]))
     })?;
     let mut letters = Vec::new();
     while let Some(batch) = rows.next().await? {
         letters.extend(read_letters(&Rows(&batch), &file.path)?);
     }
+    let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    for (letter, number) in letters.iter_mut().zip(found.iter()) {
+        letter.replayed = replayed.holds(&file.absolute, *number);
+    }
     Ok(letters)
+}
+
+/// The numbers of all rows of these row groups.
+fn numbers_of(footer: &ParquetMetaData, groups: &[usize]) -> Vec<u64> {
+    let rows = |group: usize| footer.row_group(group).num_rows().unsigned_abs();
+    let first = |group: usize| (0..group).map(rows).sum::<u64>();
+    groups.iter().flat_map(|&group| first(group)..first(group) + rows(group)).collect()
 }
 
 /// Whether a row group may hold the message, by its statistics.
@@ -165,6 +197,7 @@ fn read_letters(rows: &Rows<'_>, file: &str) -> std::result::Result<Vec<Letter>,
             headers: headers.map(|headers| read_headers(headers, row)).unwrap_or_default(),
             payload: content(&payloads, row),
             file: file.to_owned(),
+            replayed: false,
             recorded_us,
         }
     };
@@ -172,18 +205,10 @@ fn read_letters(rows: &Rows<'_>, file: &str) -> std::result::Result<Vec<Letter>,
 }
 
 fn content(column: &ArrayRef, row: usize) -> Option<Content> {
-    column.is_valid(row).then(|| column.as_binary::<i64>().value(row).into())
+    rows::bytes(column, row).map(Content::from)
 }
 
-/// Names and values of a list of structs; nothing where the column is of another kind.
-fn read_headers(headers: &ArrayRef, row: usize) -> Vec<(String, Option<Content>)> {
-    let read = || {
-        let items = headers.as_list_opt::<i32>().filter(|list| list.is_valid(row))?.value(row);
-        let pair = items.as_struct_opt()?;
-        let keys = arrow::compute::cast(pair.column_by_name("key")?, &DataType::Utf8).ok()?;
-        let values = arrow::compute::cast(pair.column_by_name("value")?, &DataType::LargeBinary).ok()?;
-        let key = |i| keys.as_string::<i32>().value(i).to_owned();
-        Some((0..items.len()).map(|i| (key(i), content(&values, i))).collect())
-    };
-    read().unwrap_or_default()
+fn read_headers(column: &ArrayRef, row: usize) -> Vec<(String, Option<Content>)> {
+    let content = |(key, value): Header| (key, value.as_deref().map(Content::from));
+    rows::headers(column, row).into_iter().map(content).collect()
 }
