@@ -116,7 +116,7 @@ fn a_range_is_rebuilt_beside_the_pipeline() {
     let other = pipeline.refused(&["--from", "listen_events/0=501", "--into", &into_text]);
     assert!(other.contains("was begun with other --from"), "{other}");
     pipeline.write(&eventsim(4_000), "string!");
-    assert!(pipeline.refused(&command).contains("other columns"));
+    assert!(pipeline.refused(&command).contains("other fields"));
     pipeline.write(&eventsim(4_000), "string");
     for (part, told) in
         [("table", "lie in each other"), ("table/deeper", "lie in each other"), ("", "lie in each other")]

@@ -326,7 +326,8 @@ proptest! {
         chain.names.iter_mut().for_each(|names| names.retain(|name| *name != record_name(gone)));
         let report = judge(&facts);
         prop_assert!(has(&report, Code::RecordMissing), "{:#?}", report.findings);
-        let had_files = !grown.records[gone as usize].files.is_empty();
+        let lost = &grown.records[gone as usize];
+        let had_files = !lost.files.is_empty() || !lost.dead_letter_files.is_empty();
         prop_assert_eq!(has(&report, Code::FileUnknown), had_files);
     }
 

@@ -156,16 +156,21 @@ impl Replayer {
         progress.set_length(0);
         progress.set_position(0);
         let mut limit = limit.unwrap_or(u64::MAX);
-        for (topic_partition, facts) in chains.iter().filter(|(of, _)| filter.allows(of)) {
-            let newest = audit::ChainView::new(&self.places.pipeline, topic_partition, facts).newest().cloned();
+        let places = self.places.clone();
+        for (topic_partition, facts) in chains.into_iter().filter(|(of, _)| filter.allows(of)) {
+            let newest = audit::ChainView::new(&places.pipeline, &topic_partition, &facts).newest().cloned();
             let Some(newest) = newest else { continue };
-            let chain = self.places.chain(topic_partition, newest.topic_identity);
             let (topic, number) = (topic_partition.topic.to_string(), topic_partition.partition);
             let mut part = Part { topic, topic_partition: number, ..Part::default() };
+            let mut picker = Picker::new(&places, &topic_partition, filter, facts);
             let done = match note {
-                Some(note) => self.replay(&chain, filter, limit, note, &mut part, progress).await,
-                None => self.rehearse(&chain, filter, limit, &mut part, progress).await,
+                Some(note) => {
+                    let chain = places.chain(&topic_partition, newest.topic_identity);
+                    self.replay(&chain, &mut picker, limit, note, &mut part, progress).await
+                }
+                None => self.rehearse(&mut picker, limit, &mut part, progress).await,
             };
+            part.counts.left_alone = picker.left_alone;
             part.problem = done.err().map(|error| told(&error.into_error()));
             limit = limit.saturating_sub(part.counts.replayed);
             answer.add(part);
@@ -173,27 +178,21 @@ impl Replayer {
         Ok(())
     }
 
-    /// Replays the letters of one topic partition that match, at most `limit`. `part` says what was done, also when it ends
-    /// early.
-    ///
-    /// # Errors
-    /// Others were faster too often; the storage does not answer; a transform whose policy is to stop failed; the chain is
-    /// not whole.
-    pub async fn replay(
+    /// Replays the letters of one topic partition, at most `limit`. `part` says what was done, also when it ends early: others
+    /// were faster too often; the storage does not answer; a transform whose policy is to stop failed; the chain is not whole.
+    async fn replay(
         &mut self,
         chain: &Arc<Chain>,
-        filter: &Filter,
+        picker: &mut Picker<'_>,
         limit: u64,
         note: &Note,
         part: &mut Part,
         progress: &ProgressBar,
     ) -> ChainResult<()> {
-        let places = self.places.clone();
-        let mut picker = Picker::new(&places, &chain.topic_partition, filter);
         let (mut taken, mut bounds, mut tries) = (None, self.bounds, 0);
-        let outcome = loop {
-            match self.step(chain, &mut picker, &mut taken, &bounds.within(limit, part), note).await {
-                Ok(None) => break Ok(()),
+        loop {
+            match self.step(chain, picker, &mut taken, &bounds.within(limit, part), note).await {
+                Ok(None) => return Ok(()),
                 Ok(Some(counts)) => {
                     tries = 0;
                     progress.inc(counts.replayed);
@@ -207,38 +206,28 @@ impl Replayer {
                     bounds.letters = (bounds.letters / 2).max(FEW.min(self.bounds.letters));
                     self.pause(tries).await;
                 }
-                Err(error) => break Err(error),
+                Err(error) => return Err(error),
             }
-        };
-        part.counts.left_alone = picker.left_alone;
-        outcome
+        }
     }
 
     /// What a replay would do, tried without writing anything.
-    ///
-    /// # Errors
-    /// The storage does not answer; a transform whose policy is to stop failed; the chain is not whole.
-    pub async fn rehearse(
+    async fn rehearse(
         &mut self,
-        chain: &Arc<Chain>,
-        filter: &Filter,
+        picker: &mut Picker<'_>,
         limit: u64,
         part: &mut Part,
         progress: &ProgressBar,
     ) -> ChainResult<()> {
-        let places = self.places.clone();
-        let mut picker = Picker::new(&places, &chain.topic_partition, filter);
         picker.look().await?;
         loop {
             let bunch = picker.pick(&self.bounds.within(limit, part)).await?;
-            part.counts.left_alone = picker.left_alone;
             if bunch.count == 0 {
                 return Ok(());
             }
-            let mut counts = Counts { by_reason: bunch.by_reason, ..Counts::default() };
-            counts.replayed = bunch.count;
+            let mut counts = Counts { by_reason: bunch.by_reason, replayed: bunch.count, ..Counts::default() };
             for batch in &bunch.batches {
-                let sorted = self.stages.sort(batch, places.runtime.now_ms()).map_err(ChainError::Stopped)?;
+                let sorted = self.stages.sort(batch, self.places.runtime.now_ms()).map_err(ChainError::Stopped)?;
                 counts.written += sorted.pieces.iter().map(|piece| piece.rows.num_rows() as u64).sum::<u64>();
                 counts.filtered += sorted.filtered;
                 for reason in sorted.reasons() {

@@ -8,7 +8,7 @@ use crate::audit::facts::ChainFacts;
 use crate::audit::replays::Replays;
 use crate::audit::{self, ChainView, Severity};
 use crate::chain::{ChainError, ChainResult};
-use crate::checkpoint::{Protocol, ReplayedLetters, topic_partition_directory};
+use crate::checkpoint::{Protocol, ReplayedLetters};
 use crate::error::Error;
 use crate::pipeline::places::Places;
 use crate::source::{OwnedMessages, SourceBatch, TopicPartition};
@@ -57,9 +57,13 @@ pub(super) struct Picker<'a> {
 }
 
 impl<'a> Picker<'a> {
-    pub(super) fn new(places: &'a Places, topic_partition: &'a TopicPartition, filter: &'a Filter) -> Self {
-        let directory = places.checkpoints.join(&topic_partition_directory(topic_partition));
-        let facts = ChainFacts { directory, ..ChainFacts::default() };
+    /// `facts`: what was seen of the chain so far.
+    pub(super) fn new(
+        places: &'a Places,
+        topic_partition: &'a TopicPartition,
+        filter: &'a Filter,
+        facts: ChainFacts,
+    ) -> Self {
         let (known, left_alone) = (BTreeMap::new(), LeftAlone::default());
         Self { places, topic_partition, filter, facts, upto: None, known, left_alone }
     }

@@ -1,5 +1,6 @@
 //! What was asked for, as it stands in the new location.
 
+use arrow::datatypes::{FieldRef, Schema};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ pub(super) struct Noted {
     from: Vec<String>,
     to: Vec<String>,
     deployment: DeploymentRecord,
+    /// What an event looks like.
+    events: Vec<String>,
     /// What a row looks like and where it goes.
     columns: Vec<String>,
     pub(super) ranges: Vec<Range>,
@@ -47,9 +50,7 @@ pub(super) struct Noted {
 impl Noted {
     /// What this request would leave, but for the offsets that it means.
     pub(super) fn new(config: &Config, request: &Request, ready: &Ready, by: &str, at_ms: i64) -> Self {
-        let schema = ready.chain.output_schema();
-        let column = |field: &arrow::datatypes::FieldRef| format!("{}: {}", field.name(), field.data_type());
-        let mut columns: Vec<String> = schema.fields().iter().map(column).collect();
+        let mut columns = columns(&ready.chain.output_schema());
         columns.push(format!("by {} of {}", config.table.partition_by.join(", "), config.table.event_time.column));
         let sorted = |texts: &[String]| {
             let mut texts = texts.to_vec();
@@ -62,6 +63,7 @@ impl Noted {
             from: sorted(&request.from),
             to: sorted(&request.to),
             deployment: ready.record.clone(),
+            events: self::columns(&config.schema.arrow),
             columns,
             ranges: Vec::new(),
             by: by.to_owned(),
@@ -88,6 +90,7 @@ impl Noted {
             ("--to", self.to.join(" "), other.to.join(" ")),
             ("--deployment", number(self), number(other)),
             ("transforms", transforms(self), transforms(other)),
+            ("fields", self.events.join(", "), other.events.join(", ")),
             ("columns", self.columns.join(", "), other.columns.join(", ")),
         ];
         match both.into_iter().find(|(_, before, now)| before != now) {
@@ -98,6 +101,14 @@ impl Noted {
             }
         }
     }
+}
+
+fn columns(schema: &Schema) -> Vec<String> {
+    let text = |field: &FieldRef| {
+        let required = if field.is_nullable() { "" } else { "!" };
+        format!("{}: {}{required}", field.name(), field.data_type())
+    };
+    schema.fields().iter().map(text).collect()
 }
 
 /// What a location was begun with; `None`: it was not.

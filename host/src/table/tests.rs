@@ -316,6 +316,48 @@ async fn all_about_one_letter_is_shown() {
 }
 
 #[tokio::test]
+async fn letters_that_were_replayed_are_left_out_and_marked() {
+    let table = letters();
+    let mut replayed = Replayed::default();
+    // Of the second day, rows 0 and 17 to 20: offsets 100 and 117 to 120, over two row groups.
+    let file = table.location().join("day=2026-11-23/part-listen_events-3-0-0.parquet");
+    replayed.add(&file, &[(0, 1), (17, 21)]);
+    let filter = ListFilter { limit: 80, ..ListFilter::default() };
+    let left = dead_letters::list(&table.location(), &filter, &replayed, &quiet()).await.unwrap();
+    assert_eq!((left.count, left.replayed, left.latest.len()), (75, 5, 75));
+    assert!(left.latest.iter().all(|line| !line.replayed));
+    let filter = ListFilter { replayed: true, ..filter };
+    let all = dead_letters::list(&table.location(), &filter, &replayed, &quiet()).await.unwrap();
+    let marked: Vec<i64> = all.latest.iter().filter(|line| line.replayed).map(|line| line.coordinates.offset).collect();
+    assert_eq!((all.count, marked), (80, vec![120, 119, 118, 117, 100]));
+    for (offset, wanted) in [(100, true), (116, false), (117, true), (120, true), (121, false), (20, false)] {
+        let message = format!("listen_events/3@{offset}").parse().unwrap();
+        let found = dead_letters::show(&table.location(), &message, &replayed, &quiet()).await.unwrap();
+        assert_eq!(found.letters.iter().map(|letter| letter.replayed).collect::<Vec<_>>(), [wanted], "{offset}");
+    }
+}
+
+#[tokio::test]
+async fn letters_are_messages_again() {
+    let table = letters();
+    let path = "day=2026-11-23/part-listen_events-3-0-0.parquet";
+    let absolute = table.location().join(path);
+    let bytes = std::fs::metadata(&absolute).unwrap().len();
+    let file = super::scan::DataFile { absolute, path: path.into(), bytes, modified_ms: 0 };
+    let storage = table.location().storage;
+    let outlines = super::dead_letters::read::outlines(storage.as_ref(), &file).await.unwrap();
+    assert_eq!((outlines.len(), outlines[4].offset, outlines[4].stage.as_str()), (40, 104, "transform"));
+    let wanted = [0, 3, 15, 16, 17, 39];
+    let found = super::dead_letters::read::letters(storage.as_ref(), &file, &wanted, 1 << 20).await.unwrap();
+    let rows: Vec<(u64, i64)> = found.iter().map(|letter| (letter.row, letter.offset)).collect();
+    assert_eq!(rows, wanted.map(|row| (row, 100 + row as i64)));
+    let letter = &found[1];
+    assert_eq!(letter.payload.as_deref(), Some(&b"{\"offset\":103,\"lat\":1.50}"[..]));
+    assert_eq!((letter.timestamp_ms, letter.key.as_deref()), (Some(NOW_MS - 1), Some(&b"user \x1b[31m"[..])));
+    assert_eq!(letter.headers, [("trace".into(), Some(vec![0xff])), ("empty".into(), None)]);
+}
+
+#[tokio::test]
 async fn files_that_hold_no_dead_letters_are_named() {
     let table = letters();
     table.put("day=2026-11-24/other.parquet", &plays(&[1]));

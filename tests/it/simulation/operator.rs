@@ -161,6 +161,7 @@ impl Operators {
 
     fn replay_now(&mut self, filter: &Filter) -> Result<Answer, Violation> {
         let mut replayer = self.replayer(0);
+        replayer.bounds = Bounds::new(3);
         let (mut answer, progress, note) = (Answer::default(), ProgressBar::hidden(), note());
         let ended = futures::executor::block_on(replayer.all(filter, None, Some(&note), &mut answer, &progress));
         if ended.is_ok() && answer.is_whole() {

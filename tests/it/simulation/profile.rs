@@ -198,14 +198,14 @@ const EXPIRING: Profile = Profile { name: "expiring", expiry: 50, calm: (20, 60)
 const REPLAYS: Profile = Profile {
     name: "replays",
     hosts: 2,
-    steps: 600,
+    steps: 400,
     keep: 2,
     fold: 2,
     interval_ms: 120,
     faults: Faults { crash: 30, ..FEW },
     calm: (20, 60),
     trouble: 300,
-    replays: 12,
+    replays: 30,
     ..MIXED
 };
 
