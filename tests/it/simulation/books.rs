@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::message::{MessageId, Outcome, Produced};
-use super::reader::{DEAD_LETTERS, Found, is_replay, read_file};
+use super::reader::{Contained, DEAD_LETTERS, Found, read_file};
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,10 +100,10 @@ impl Books {
             Err(why) => {
                 pages.violations.push(Violation::new(Kind::Partial, format!("{path} became visible, but {why}")))
             }
-            Ok(found) => {
-                found.iter().for_each(|found| pages.saw(path, found));
+            Ok(Contained { rows, is_replay }) => {
+                rows.iter().for_each(|found| pages.saw(path, found, is_replay));
                 if path.starts_with(DEAD_LETTERS) {
-                    pages.letters.insert(path.to_owned(), found.iter().map(Found::message).collect());
+                    pages.letters.insert(path.to_owned(), rows.iter().map(Found::message).collect());
                 }
             }
         }
@@ -240,16 +240,16 @@ fn count<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> (u64, u64, u64) {
 }
 
 impl Pages {
-    fn saw(&mut self, path: &str, found: &Found) {
+    fn saw(&mut self, path: &str, found: &Found, is_replay: bool) {
         let message = found.message();
         let is_letter = matches!(found, Found::DeadLetter { .. });
         match self.seen.insert(message, Seen { path: path.to_owned(), is_letter }) {
-            Some(before) if is_replay(path) && before.is_letter => {}
+            Some(before) if is_replay && before.is_letter => {}
             Some(Seen { path: other, .. }) => {
                 let text = format!("{message:?} is visible in {path} and in {other}");
                 self.violations.push(Violation::new(Kind::Doubled, text));
             }
-            None if is_replay(path) => {
+            None if is_replay => {
                 let text = format!("{message:?} in {path} was never a dead letter");
                 self.violations.push(Violation::new(Kind::Content, text));
             }
@@ -260,7 +260,7 @@ impl Pages {
         let why = match self.produced.get(&message) {
             None => "it was never produced".to_owned(),
             Some(produced) => {
-                let wanted = if is_replay(path) { &produced.replayed } else { &produced.outcome };
+                let wanted = if is_replay { &produced.replayed } else { &produced.outcome };
                 match found.differs_from(path, produced, wanted) {
                     None => return,
                     Some(why) => why,

@@ -59,21 +59,27 @@ pub(super) fn is_visible(path: &str) -> bool {
     below.is_some_and(|below| !below.split('/').any(|part| part.starts_with(['_', '.'])))
 }
 
-/// Whether a file is of a replay.
-pub(super) fn is_replay(path: &str) -> bool {
-    path.rsplit_once('/').is_some_and(|(_, name)| name.contains("-replay"))
+/// What a file holds.
+pub(super) struct Contained {
+    pub(super) rows: Vec<Found>,
+    /// It is of a replay, by what it says of itself: its range is empty. Its name need not be believed.
+    pub(super) is_replay: bool,
 }
 
 /// The rows of a file.
-pub(super) fn read_file(path: &str, bytes: &[u8]) -> Result<Vec<Found>, String> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(bytes)).and_then(|b| b.build());
+pub(super) fn read_file(path: &str, bytes: &[u8]) -> Result<Contained, String> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(bytes));
+    let builder = builder.map_err(|error| error.to_string())?;
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let says = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
+    let is_replay = says("wasmill.start") == says("wasmill.next");
     let mut rows = Vec::new();
-    for batch in reader.map_err(|error| error.to_string())? {
+    for batch in builder.build().map_err(|error| error.to_string())? {
         let batch = batch.map_err(|error| error.to_string())?;
         if path.starts_with(DEAD_LETTERS) { dead_letters(&batch, &mut rows) } else { table_rows(&batch, &mut rows) }
             .ok_or("it lacks a column")?;
     }
-    Ok(rows)
+    Ok(Contained { rows, is_replay })
 }
 
 fn table_rows(batch: &RecordBatch, rows: &mut Vec<Found>) -> Option<()> {
