@@ -431,7 +431,7 @@ impl Record {
         if !may_have_files && files().next().is_some() {
             return Err("only a range of messages or a replay has files".to_owned());
         }
-        if is_replay != !self.replayed.is_empty() {
+        if is_replay == self.replayed.is_empty() {
             return Err("a replay names dead letters, and nothing else does".to_owned());
         }
         if is_replay {

@@ -1,6 +1,6 @@
 //! Dead letters sent through the present deployment once more, by the command itself: once, recorded, beside a running host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -36,14 +36,14 @@ impl Pipeline {
 }
 
 /// `wasmill VERB PIPELINE ARGUMENTS... --json`, which must end with this code.
-fn json(verb: &[&str], pipeline: &PathBuf, arguments: &[&str], wanted: i32) -> Value {
+fn json(verb: &[&str], pipeline: &Path, arguments: &[&str], wanted: i32) -> Value {
     let output = wasmill(verb, pipeline, &[arguments, &["--json"]].concat());
     assert_eq!(output.status.code(), Some(wanted), "{verb:?} {arguments:?}: {}", stderr(&output));
     let text = stdout(&output);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn wasmill(verb: &[&str], pipeline: &PathBuf, arguments: &[&str]) -> Output {
+fn wasmill(verb: &[&str], pipeline: &Path, arguments: &[&str]) -> Output {
     let pipeline = pipeline.to_string_lossy();
     run(&[verb, &[&*pipeline], arguments].concat())
 }

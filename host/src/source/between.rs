@@ -171,8 +171,8 @@ mod tests {
         let mut source = open_between(&SourceConfig::Eventsim(config), tokio.handle(), ranges).unwrap();
         let assigned = source.poll(Duration::ZERO).unwrap();
         assert_eq!(assigned, Some(SourceEvent::Assigned(vec![of.clone()])));
-        assert_eq!(source.ends(&[of.clone()]).unwrap(), [Some(to)]);
-        let first = source.first_positions(&[of.clone()]).unwrap()[0];
+        assert_eq!(source.ends(std::slice::from_ref(&of)).unwrap(), [Some(to)]);
+        let first = source.first_positions(std::slice::from_ref(&of)).unwrap()[0];
         let mut readers = source.begin(&[(of.clone(), first)], &[Arc::new(|| {}) as Wake]).unwrap();
         let mut offsets = Vec::new();
         loop {
