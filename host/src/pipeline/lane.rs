@@ -222,7 +222,7 @@ impl Lane {
         let mut committed = Committed { next: range.next, deployment, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
-        range.end()?;
+        range.end();
         let (close, closing) = oneshot::channel();
         let closed = runtime.compute(Box::new(move || drop(close.send(range.close()))));
         // Asked after the last message of the range was read, answered while its files are closed.

@@ -82,6 +82,8 @@ pub struct OpenRange {
     files: HashMap<Arc<str>, OpenFile>,
     dead_letter_files: HashMap<Arc<str>, OpenFile>,
     waiting_dead_letters: Vec<DeadLetter>,
+    /// Their payloads.
+    waiting_held: Held,
     largest_file: u64,
 }
 
@@ -99,6 +101,7 @@ impl OpenRange {
             files: HashMap::new(),
             dead_letter_files: HashMap::new(),
             waiting_dead_letters: Vec::new(),
+            waiting_held: Held::new(&context.staging.memory),
             largest_file: 0,
         }
     }
@@ -132,12 +135,15 @@ impl OpenRange {
         let cause = DeadLetterCause { transform, reason: dead_letter.reason.clone() };
         *self.causes.entry(cause).or_default() += 1;
         self.rows.dead_lettered += 1;
+        let payload = dead_letter.payload.as_ref().map_or(0, Vec::len);
+        self.waiting_held.change(self.waiting_held.bytes() + payload);
         self.waiting_dead_letters.push(dead_letter);
         if self.waiting_dead_letters.len() >= DEAD_LETTERS_AT_ONCE { self.encode_dead_letters() } else { Ok(()) }
     }
 
     fn encode_dead_letters(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting_dead_letters);
+        self.waiting_held = Held::new(&self.memory);
         let mut by_day: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
         for dead_letter in waiting {
             by_day.entry(dead_letter.hive_partition()).or_default().push(dead_letter);
@@ -169,7 +175,7 @@ impl OpenRange {
 
     /// Bytes that its encoders hold.
     pub fn memory_bytes(&self) -> usize {
-        self.all_files().map(|file| file.held.bytes()).sum()
+        self.waiting_held.bytes() + self.all_files().map(|file| file.held.bytes()).sum::<usize>()
     }
 
     fn all_files(&self) -> impl Iterator<Item = &OpenFile> {
@@ -178,6 +184,7 @@ impl OpenRange {
 
     /// Ends the row groups of the files that hold most, half of the range's memory together, which frees it.
     pub fn flush_largest(&mut self) -> Result<()> {
+        self.encode_dead_letters()?;
         let mut held: Vec<usize> = self.all_files().map(|file| file.held.bytes()).collect();
         held.sort_unstable_by(|a, b| b.cmp(a));
         let (half, mut sum) = (held.iter().sum::<usize>() / 2, 0);
@@ -197,16 +204,18 @@ impl OpenRange {
     }
 
     /// Nothing is put in any more: what its encoders hold counts as waiting for storage.
-    pub fn end(&mut self) -> Result<()> {
-        self.encode_dead_letters()?;
+    pub fn end(&mut self) {
         self.files.values_mut().chain(self.dead_letter_files.values_mut()).for_each(|file| file.held.end());
-        Ok(())
+        if !self.waiting_dead_letters.is_empty() {
+            self.waiting_held.end();
+        }
     }
 
     /// Ends the range: encodes what is left and the footers, which takes the processor for a while, and hands the last bytes
     /// over. What remains is only waiting for storage.
     pub fn close(mut self) -> Result<ClosingRange> {
-        self.end()?;
+        self.encode_dead_letters()?;
+        self.end();
         let files = std::mem::take(&mut self.files);
         let dead_letter_files = std::mem::take(&mut self.dead_letter_files);
         let max_event_time_us = files.values().filter_map(|file| file.max_event_time_us).max();

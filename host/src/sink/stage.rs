@@ -18,18 +18,25 @@ use crate::storage::{FileWriter, Storage, StorageError, StorageErrorKind, Storag
 /// How often a file is created under a new name after an unclear answer.
 const TRIES: u32 = 5;
 
+/// What the end of a file adds at most to what its encoder holds: page index and footer, which are nearly all of a small file.
+const END_BYTES: usize = 4 << 10;
+
 /// Bytes that all open files of the process hold: one budget for all of them.
 #[derive(Debug)]
 pub struct Memory {
     budget: usize,
     encoding: AtomicUsize,
+    /// Held by encoders whose files are ended: it becomes the last bytes of so many files.
+    ending: AtomicUsize,
+    ends: AtomicUsize,
     shipping: AtomicUsize,
 }
 
 impl Memory {
     /// A budget of `budget` bytes, nothing of it used.
     pub fn new(budget: usize) -> Arc<Self> {
-        Arc::new(Self { budget, encoding: AtomicUsize::new(0), shipping: AtomicUsize::new(0) })
+        let none = || AtomicUsize::new(0);
+        Arc::new(Self { budget, encoding: none(), ending: none(), ends: none(), shipping: none() })
     }
 
     /// Whether open files hold more than their budget.
@@ -39,12 +46,14 @@ impl Memory {
 
     /// Whether storage is so far behind that reading on would only fill memory.
     pub fn is_storage_behind(&self) -> bool {
-        self.shipping.load(Ordering::Relaxed) > self.budget / 2
+        let ending = self.ending.load(Ordering::Relaxed) + self.ends.load(Ordering::Relaxed) * END_BYTES;
+        self.shipping.load(Ordering::Relaxed) + ending > self.budget / 2
     }
 
     /// Bytes held now.
     pub fn used(&self) -> usize {
-        self.encoding.load(Ordering::Relaxed) + self.shipping.load(Ordering::Relaxed)
+        let held = [&self.encoding, &self.ending, &self.shipping];
+        held.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -70,7 +79,7 @@ impl Held {
 
     /// So many bytes are held now.
     pub fn change(&mut self, bytes: usize) {
-        let counter = if self.ended { &self.memory.shipping } else { &self.memory.encoding };
+        let counter = if self.ended { &self.memory.ending } else { &self.memory.encoding };
         match bytes.checked_sub(self.bytes) {
             Some(more) => counter.fetch_add(more, Ordering::Relaxed),
             None => counter.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
@@ -81,16 +90,20 @@ impl Held {
     /// Nothing is put in any more: it counts as waiting for storage, so that it is reading that stops when there is too much
     /// of it.
     pub fn end(&mut self) {
-        let held = self.bytes;
-        self.change(0);
-        self.ended = true;
-        self.change(held);
+        if !self.ended {
+            let held = self.bytes;
+            self.change(0);
+            self.ended = true;
+            self.memory.ends.fetch_add(1, Ordering::Relaxed);
+            self.change(held);
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.change(0);
+        self.memory.ends.fetch_sub(usize::from(self.ended), Ordering::Relaxed);
     }
 }
 

@@ -541,7 +541,10 @@ impl Host {
         self.worker.step();
         let used = self.memory.used();
         if used > budget {
-            return Err(Violation::new(Kind::Memory, format!("open files hold {used} bytes of {budget}")));
+            return Err(Violation::new(
+                Kind::Memory,
+                format!("open files hold {used} bytes of {budget}: {:?}", self.memory),
+            ));
         }
         let unexcused = |error: &str| excuse.is_none_or(|excuse| !error.contains(excuse));
         match self.membership.account.stopped.iter().find(|stopped| unexcused(&stopped.error)) {
