@@ -2,6 +2,7 @@
 //!
 //! Kafka in, Hive-partitioned Parquet out, exactly once. `ARCHITECTURE.md` in this package is the map.
 
+pub mod admin;
 pub mod audit;
 pub mod chain;
 pub mod checkpoint;

@@ -25,9 +25,10 @@ pub struct SecretKey(SigningKey);
 pub struct PublicKey(VerifyingKey);
 
 /// A signature and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Signature {
     /// The key that vouches.
+    #[schema(value_type = String)]
     pub key: PublicKey,
     /// The signature, in base64.
     pub signature: String,

@@ -41,7 +41,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn new(source: &str) -> Self {
+    pub(crate) fn new(source: &str) -> Self {
         let job = Self { directory: tempfile::tempdir().expect("a directory") };
         let base = job.directory.path().display().to_string();
         let text = format!(
@@ -114,7 +114,7 @@ impl Job {
     }
 
     /// Starts a host that runs until it is told to end.
-    fn host(&self, log: &str) -> Child {
+    pub(crate) fn host(&self, log: &str) -> Child {
         let log = std::fs::File::create(self.path(log)).expect("a log file");
         let mut command = binary::command();
         command.arg("run").arg(self.pipeline()).stdout(Stdio::null()).stderr(log);
@@ -139,7 +139,24 @@ impl Job {
         found
     }
 
-    fn wait(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
+    /// What stands in all files but one.
+    pub(crate) fn everything_but(&self, one: &Path) -> String {
+        let mut everything = String::new();
+        let mut open = vec![self.directory.path().to_owned()];
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(&directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if path != one {
+                    everything += &String::from_utf8_lossy(&std::fs::read(&path).expect("a file"));
+                }
+            }
+        }
+        everything
+    }
+
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
         let begun = Instant::now();
         while !holds(&self.records()) {
             let logs = || ["a.log", "b.log"].map(|log| std::fs::read_to_string(self.path(log)).unwrap_or_default());
@@ -153,7 +170,7 @@ fn event(n: i64, duration: f64) -> String {
     format!(r#"{{"n":{n},"auth":"Logged In","duration":{duration},"firstName":"Ann"}}"#)
 }
 
-fn end(mut host: Child) -> Option<i32> {
+pub(crate) fn end(mut host: Child) -> Option<i32> {
     let sent = std::process::Command::new("kill").args(["-TERM", &host.id().to_string()]).status();
     assert!(sent.expect("kill can be started").success());
     host.wait().expect("the host ends").code()
@@ -203,6 +220,55 @@ fn from_a_module_to_rows_and_back() {
 }
 
 #[test]
+fn what_a_transform_logs_is_shown() {
+    let job = Job::of_lines(&[10.0, 40.0]);
+    let output = run(&["transform", "new", "chatty", "--into", job.directory.path().to_str().expect("a path")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let project = job.path("chatty");
+    let project = project.to_str().expect("a path");
+    let source = r#"
+        use wasmill_sdk::prelude::*;
+
+        #[derive(Reads)]
+        pub struct Play {
+            n: i64,
+            duration: Option<f64>,
+        }
+
+        /// Says what it sees.
+        #[filter]
+        pub fn chatty(play: &Play) -> bool {
+            match play.duration {
+                Some(seconds) if seconds < 30.0 => wasmill_sdk::log::warn!("{} is short:\n{seconds} s", play.n),
+                _ => wasmill_sdk::log::info!("{} is long", play.n),
+            }
+            true
+        }"#;
+    std::fs::write(job.path("chatty/src/lib.rs"), source).expect("the source can be written");
+    let module = job.path("chatty.wasm");
+    let module = module.to_str().expect("a path");
+    // What it depends on was built with the shipped transforms.
+    let mut build = binary::command();
+    build.env("CARGO_TARGET_DIR", binary::root().join("target")).args(["transform", "build", project, "-o", module]);
+    let output = build.output().expect("the binary can be started");
+    assert!(output.status.success(), "{}", stderr(&output));
+    job.done(&["push"], &[module, "--version", "2.5.0"]);
+    job.done(&["deploy"], &["chatty", "--sample", "0"]);
+    assert_eq!(job.catch_up()["written"], 2);
+    let named = |record: &Value| record["deployment"]["transforms"][0]["version"] == "2.5.0";
+    assert!(job.records().iter().any(named), "records name the version that was pushed");
+
+    let told = job.done(&["logs"], &[]);
+    // A guest cannot forge a line of its own.
+    assert!(told.contains("warn  chatty@2.5.0 (1)") && told.contains(": 0 is short:\\n10 s\n"), "{told}");
+    assert!(told.contains(": 1 is long\n"), "{told}");
+    let warned = job.done(&["logs"], &["chatty", "--level", "warn", "--json"]);
+    let lines: Vec<Value> = warned.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), &lines[0]["level"]), (1, &"warn".into()), "{warned}");
+    assert_eq!(job.done(&["logs"], &["another"]), "");
+}
+
+#[test]
 fn a_change_of_columns_that_breaks_readers_needs_a_word() {
     let job = Job::of_lines(&[40.0]);
     job.push("keep-plays");
@@ -222,18 +288,7 @@ fn a_change_of_columns_that_breaks_readers_needs_a_word() {
     assert!(refused.contains("--allow-schema-change"), "{refused}");
     job.done(&["deploy"], &["keep-plays", "mask-pii", "--set", &set, "--allow-schema-change"]);
     assert_eq!(job.catch_up()["written"], 1);
-    let mut everything = String::new();
-    let mut open = vec![job.directory.path().to_owned()];
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path != key {
-                everything += &String::from_utf8_lossy(&std::fs::read(&path).expect("a file"));
-            }
-        }
-    }
+    let everything = job.everything_but(&key);
     assert!(everything.contains("\"file\""), "the deployment names where the key is");
     assert!(!everything.contains("no-such-text-in-any-module"), "a secret stands in a file");
 }
@@ -255,7 +310,7 @@ fn modules_that_may_not_run_are_refused_before_they_are_stored() {
 }
 
 /// Sends events to all topic partitions until it is told to stop; how many.
-fn produce_until(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<i64> {
+pub(crate) fn produce_until(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<i64> {
     std::thread::spawn(move || {
         let producer = broker::producer(&[]);
         let mut n = 0;
@@ -289,7 +344,7 @@ fn by_deployment(records: &[Value]) -> BTreeMap<u64, (u64, u64, u64)> {
 }
 
 /// Topic partitions with records of this deployment.
-fn swapped(records: &[Value], deployment: u64) -> usize {
+pub(crate) fn swapped(records: &[Value], deployment: u64) -> usize {
     let of =
         |record: &&Value| record["deployment"]["number"] == deployment && record["rows"]["messages"].as_u64() > Some(0);
     let mut found: Vec<_> = records.iter().filter(of).map(|record| record["topic_partition"].as_i64()).collect();

@@ -3,6 +3,7 @@
 //! `make test` starts the servers and tells their addresses by environment variables ([`servers`]); none of these tests
 //! passes without them.
 
+mod admin;
 mod binary;
 mod cli;
 mod deployments;

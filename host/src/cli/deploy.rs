@@ -1,20 +1,21 @@
 //! `wasmill deploy PIPELINE TRANSFORM...` and `wasmill rollback PIPELINE [TO]`.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
 use wasmill::deployment::judge::Bounds;
-use wasmill::deployment::{Action, Deployed, Draft, Entry, Placement, Proposal, Request};
+use wasmill::deployment::order::{Order, Outcome, Place, Wish, share_of};
+use wasmill::deployment::{Action, Entry, Placement, Proposal, Request};
 use wasmill::error::{Error, Result};
-use wasmill::source::{self, SourceBatch, TopicPartition};
+use wasmill::source::{self, SourceBatch};
 use wasmill::table::print::print_json;
 use wasmill::transform::TransformEngine;
 
 use super::logging;
 use super::registry::Desk;
+use super::remote::{self, Remote, Target};
 
 /// Deploy uploaded transforms: every host of the pipeline swaps to them at the next range, without a pause.
 ///
@@ -59,11 +60,16 @@ pub(crate) struct Arguments {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wasmill rollback host/pipelines/uploaded.toml
-  wasmill rollback host/pipelines/uploaded.toml 3 --note 'the new model rejects too much'")]
+  wasmill rollback host/pipelines/uploaded.toml 3 --note 'the new model rejects too much'
+  wasmill rollback --url https://host-1:8780 --to 3")]
 pub(crate) struct Rollback {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Which deployment. Default: the one that ran before the present one.
+    #[arg(value_name = "TO")]
+    number: Option<u64>,
+    /// The same, where no pipeline file is given.
+    #[arg(long, value_name = "TO", conflicts_with = "number")]
     to: Option<u64>,
     #[command(flatten)]
     how: How,
@@ -71,10 +77,12 @@ pub(crate) struct Rollback {
 
 /// Let a canary run everywhere.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill promote host/pipelines/uploaded.toml --note 'rejects as many as before'")]
+#[command(after_help = "Examples:
+  wasmill promote host/pipelines/uploaded.toml --note 'rejects as many as before'
+  wasmill promote --url https://host-1:8780")]
 pub(crate) struct Promote {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Why; it is recorded with your name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
@@ -104,48 +112,45 @@ struct How {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
+        let Self { pipeline, transforms, set, unset, limits, on_failure, canary, bounds, how } = self;
+        let desk = Desk::open(&pipeline)?;
         desk.must_be_deployed()?;
-        let Self { transforms, set, unset, limits, on_failure, canary, bounds, how, .. } = self;
         let request = Request { transforms, set, unset, limits, on_failure };
-        let present = desk.tokio.block_on(desk.log.newest())?;
-        let running = present.as_ref().map(|entry| &entry.deployment);
-        let transforms = desk.tokio.block_on(request.transforms(&desk.registry, running))?;
-        how.deploy(&desk, present, transforms, Action::Deploy, canary.map(|nth| (nth, bounds)))
+        let wish = match canary {
+            None => Wish::Deploy(request),
+            Some(nth) => {
+                let all = source::topic_partitions(&desk.config.source, desk.tokio.handle())?;
+                Wish::Try { request, topic_partitions: share_of(all, nth), bounds }
+            }
+        };
+        how.order(&desk, wish)
     }
 }
 
 impl Rollback {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        desk.must_be_deployed()?;
-        let present = desk.tokio.block_on(desk.log.newest())?;
-        let to = match (self.to, &present) {
-            // What is on trial is what an operator wants to be rid of.
-            (None, Some(Entry { canary: Some(_), .. })) => return self.how.abort(&desk, present),
-            (Some(to), _) => to,
-            (None, _) => desk.tokio.block_on(desk.log.before(present.as_ref()))?,
-        };
-        let target = desk.tokio.block_on(desk.log.deployment(to))?;
-        self.how.deploy(&desk, present, target.transforms, Action::Rollback { to }, None)
+        let to = self.number.or(self.to);
+        match self.target.place()? {
+            remote::Place::Host(host) => self.how.ask(&host, to),
+            remote::Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.must_be_deployed()?;
+                self.how.order(&desk, Wish::Rollback(to))
+            }
+        }
     }
 }
 
 impl Promote {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        desk.must_be_deployed()?;
-        let present = desk.tokio.block_on(desk.log.newest())?;
-        let Some((present, canary)) = present.and_then(|entry| entry.canary.clone().map(|canary| (entry, canary)))
-        else {
-            return Err(Error::config("nothing is on trial")
-                .hint("wasmill deploy ... --canary 1/8 begins a trial")
-                .into());
+        let entry: Entry = match self.target.place()? {
+            remote::Place::Host(host) => host.post("v1/promote", &json!({ "note": self.note }))?,
+            remote::Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.must_be_deployed()?;
+                desk.tokio.block_on(desk.log.promote(&super::operator(), &self.note))?
+            }
         };
-        let deployment = canary.deployment;
-        let draft = Draft { deployment, canary: None, ..Draft::after(&present, Action::Promote) };
-        let by = super::operator();
-        let entry = desk.tokio.block_on(desk.log.append(Some(&present), draft, &by, &self.note))?;
         let mut out = std::io::stdout().lock();
         if self.json {
             print_json(&entry, &mut out)?;
@@ -157,77 +162,62 @@ impl Promote {
 }
 
 impl How {
-    fn deploy(
-        self,
-        desk: &Desk,
-        present: Option<Entry>,
-        transforms: Vec<Deployed>,
-        action: Action,
-        canary: Option<(u32, Bounds)>,
-    ) -> anyhow::Result<ExitCode> {
+    /// A rollback by a host.
+    fn ask(self, host: &Remote, to: Option<u64>) -> anyhow::Result<ExitCode> {
+        let Self { note, sample, allow_schema_change, dry_run, json } = self;
+        let asked = json!({
+            "to": to, "note": note, "sample": sample, "allow_schema_change": allow_schema_change, "dry_run": dry_run,
+        });
+        let answer: serde_json::Value = host.post("v1/rollback", &asked)?;
+        let mut out = std::io::stdout().lock();
+        if json {
+            print_json(&answer, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match answer["accepted"]["deployment"]["number"].as_u64() {
+            Some(number) => writeln!(out, "deployment {number} runs within seconds")?,
+            None => writeln!(out, "nothing was done: it was only tried, or runs already; --json tells more")?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn order(self, desk: &Desk, wish: Wish) -> anyhow::Result<ExitCode> {
         let busy = logging::busy();
         busy.set_message("reading recent events");
         let sample = self.sample(desk)?;
         busy.set_message("compiling and trying");
         let engine = TransformEngine::new(super::module_cache().as_deref())?;
-        let proposal = Proposal::new(&engine, &desk.config, &desk.registry, present, transforms, &sample);
-        let proposal = desk.tokio.block_on(proposal)?;
+        let place =
+            Place { config: &desk.config, registry: &desk.registry, log: &desk.log, engine: &engine, sample: &sample };
+        let Self { allow_schema_change, dry_run, note, json, .. } = self;
+        let order = Order { wish, allow_schema_change, dry_run, note };
+        let outcome = desk.tokio.block_on(order.carry_out(&place, &super::operator()))?;
         busy.finish_and_clear();
-        if !self.json {
+        let (proposal, accepted, refused) = match outcome {
+            Outcome::TrialEnded(entry) => return trial_ended(&entry, json),
+            Outcome::Proposed { proposal, accepted, refused } => (proposal, accepted, refused),
+        };
+        if !json {
             show(&proposal)?;
         }
-        let canary = match canary {
-            Some((nth, bounds)) => {
-                proposal.may_be_canary()?;
-                let all = source::topic_partitions(&desk.config.source, desk.tokio.handle())?;
-                Some((first_of(all, nth), bounds))
-            }
-            None => {
-                match proposal.keeps_schema() {
-                    Err(error) if self.dry_run && !self.allow_schema_change => {
-                        tracing::warn!(%error, "it would be refused")
-                    }
-                    Err(error) if !self.allow_schema_change => return Err(error.into()),
-                    _ => {}
-                }
-                None
-            }
-        };
-        let whole = canary.is_none();
-        let (changes_nothing, shown) = (proposal.changes_nothing(), serde_json::to_value(&proposal)?);
-        let entry = match self.dry_run || changes_nothing {
-            true => None,
-            false => {
-                Some(desk.tokio.block_on(proposal.accept(&desk.log, action, canary, &super::operator(), &self.note))?)
-            }
-        };
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            print_json(&json!({ "proposal": shown, "accepted": entry }), &mut out)?;
-        } else if let Some(Entry { number, canary: Some(canary), .. }) = entry.as_ref().filter(|_| !whole) {
-            let there: Vec<String> = canary.topic_partitions.iter().map(ToString::to_string).collect();
-            writeln!(out, "deployment {number} is on trial on {}; next: promote or rollback", there.join(", "))?;
-        } else if let Some(entry) = entry {
-            writeln!(out, "deployment {} is accepted; hosts swap to it within seconds", entry.number)?;
-        } else if changes_nothing {
-            writeln!(out, "nothing was done: this is what runs already")?;
-        } else {
-            writeln!(out, "nothing was done: --dry-run")?;
+        match refused {
+            Some(error) if dry_run => tracing::warn!(%error, "it would be refused"),
+            Some(error) => return Err(error.into()),
+            None => {}
         }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// Ends the trial of a canary.
-    fn abort(self, desk: &Desk, present: Option<Entry>) -> anyhow::Result<ExitCode> {
-        let Some(present) = present else { return Ok(ExitCode::SUCCESS) };
-        let draft = Draft { canary: None, ..Draft::after(&present, Action::Abort) };
-        let by = super::operator();
-        let entry = desk.tokio.block_on(desk.log.append(Some(&present), draft, &by, &self.note))?;
         let mut out = std::io::stdout().lock();
-        if self.json {
-            print_json(&entry, &mut out)?;
-        } else {
-            writeln!(out, "the trial is over; deployment {} runs everywhere again", entry.deployment.number)?;
+        if json {
+            print_json(&json!({ "proposal": proposal, "accepted": accepted }), &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match accepted.map(|entry| *entry) {
+            Some(Entry { action: Action::Canary, number, canary: Some(canary), .. }) => {
+                let there: Vec<String> = canary.topic_partitions.iter().map(ToString::to_string).collect();
+                writeln!(out, "deployment {number} is on trial on {}; next: promote or rollback", there.join(", "))?;
+            }
+            Some(entry) => writeln!(out, "deployment {} is accepted; hosts swap to it within seconds", entry.number)?,
+            None if proposal.changes_nothing() => writeln!(out, "nothing was done: this is what runs already")?,
+            None => writeln!(out, "nothing was done: --dry-run")?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -250,10 +240,14 @@ fn share(text: &str) -> Result<u32, String> {
     nth.ok_or_else(|| "expected a share like 1/8".to_owned())
 }
 
-/// The first 1/nth of the topic partitions, at least one.
-fn first_of(all: Vec<TopicPartition>, nth: u32) -> BTreeSet<TopicPartition> {
-    let count = (all.len() / nth as usize).max(1);
-    all.into_iter().take(count).collect()
+fn trial_ended(entry: &Entry, json: bool) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        print_json(entry, &mut out)?;
+    } else {
+        writeln!(out, "the trial is over; deployment {} runs everywhere again", entry.deployment.number)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show(proposal: &Proposal) -> anyhow::Result<()> {

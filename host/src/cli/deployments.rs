@@ -5,19 +5,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use wasmill::deployment::difference::Difference;
-use wasmill::deployment::{Action, Deployed, Deployment, Draft, Entry};
-use wasmill::error::Error;
+use wasmill::deployment::{Action, Deployed, Deployment, Entry};
 use wasmill::registry::time;
-use wasmill::table::print::print_json;
+use wasmill::table::print::{print_json, printable};
 
 use super::registry::Desk;
+use super::remote::{Place, Target};
 
 /// List the deployments of a pipeline: what ran since when, who deployed it and why.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill deployments host/pipelines/uploaded.toml")]
+#[command(after_help = "Examples:
+  wasmill deployments host/pipelines/uploaded.toml
+  wasmill deployments --url https://host-1:8780")]
 pub(crate) struct Arguments {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -58,8 +60,8 @@ pub(crate) struct Resume {
 
 #[derive(clap::Args)]
 struct Switch {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Why; it is recorded with your name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
@@ -70,8 +72,13 @@ struct Switch {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let all = desk.tokio.block_on(desk.log.all())?;
+        let all: Vec<Entry> = match self.target.place()? {
+            Place::Host(host) => host.get("v1/deployments", &[])?,
+            Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.tokio.block_on(desk.log.all())?
+            }
+        };
         let mut out = std::io::stdout().lock();
         if self.json {
             print_json(&all, &mut out)?;
@@ -98,13 +105,13 @@ fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) ->
         Action::Pause => "pause".to_owned(),
         Action::Resume => "resume".to_owned(),
     };
-    let note = if entry.note.is_empty() { String::new() } else { format!(": {}", entry.note) };
+    let note = if entry.note.is_empty() { String::new() } else { format!(": {}", printable(&entry.note)) };
     let now = match (is_newest, entry.paused) {
         (false, _) => "",
         (true, false) => "  (now)",
         (true, true) => "  (now, paused)",
     };
-    writeln!(out, "{:>4}  {}  {what} by {}{note}{now}", entry.number, time(entry.at_ms), entry.by)?;
+    writeln!(out, "{:>4}  {}  {what} by {}{note}{now}", entry.number, time(entry.at_ms), printable(&entry.by))?;
     let shown: Option<&Deployment> = match (entry.action, &entry.canary) {
         (Action::Deploy | Action::Rollback { .. } | Action::FallBack { .. }, _) => Some(&entry.deployment),
         (Action::Canary, Some(canary)) => {
@@ -118,7 +125,7 @@ fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) ->
         let Deployed { name, settings, on_failure, .. } = transform;
         let reference = transform.reference().to_string();
         let alias = if reference.starts_with(&format!("{name}@")) { String::new() } else { format!("{name}=") };
-        let settings: String = settings.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let settings: String = settings.iter().map(|(name, value)| printable(&format!(" {name}={value}"))).collect();
         let policy = match on_failure {
             wasmill::config::FailurePolicy::DeadLetter => String::new(),
             other => {
@@ -160,24 +167,23 @@ impl Resume {
 
 impl Switch {
     fn run(self, paused: bool) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        desk.must_be_deployed()?;
-        let Some(present) = desk.tokio.block_on(desk.log.newest())? else {
-            return Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM...").into());
+        let entry: Entry = match self.target.place()? {
+            Place::Host(host) => {
+                let path = if paused { "v1/pause" } else { "v1/resume" };
+                host.post(path, &serde_json::json!({ "note": self.note }))?
+            }
+            Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.must_be_deployed()?;
+                desk.tokio.block_on(desk.log.switch(paused, &super::operator(), &self.note))?
+            }
         };
         let mut out = std::io::stdout().lock();
-        let entry = if present.paused == paused {
-            present
-        } else {
-            let action = if paused { Action::Pause } else { Action::Resume };
-            let draft = Draft { paused, ..Draft::after(&present, action) };
-            desk.tokio.block_on(desk.log.append(Some(&present), draft, &super::operator(), &self.note))?
-        };
         if self.json {
             print_json(&entry, &mut out)?;
         } else {
             let state = if paused { "paused" } else { "not paused" };
-            writeln!(out, "pipeline {} is {state}; hosts follow within seconds", desk.config.name)?;
+            writeln!(out, "the pipeline is {state}, by entry {}; hosts follow within seconds", entry.number)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -11,9 +11,11 @@ mod deployments;
 mod eventsim;
 mod live;
 mod logging;
+mod logs;
 mod offsets;
 mod push;
 mod registry;
+mod remote;
 mod repair;
 mod replay;
 mod reprocess;
@@ -22,6 +24,7 @@ mod sign;
 mod status;
 mod stop;
 mod table;
+mod token;
 mod transform;
 mod transforms;
 mod verify;
@@ -49,6 +52,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Arguments),
     Status(status::Arguments),
+    Logs(logs::Arguments),
     Check(check::Arguments),
     Table(table::Arguments),
     DeadLetters(dead_letters::Arguments),
@@ -61,6 +65,7 @@ enum Verb {
     Transform(transform::Arguments),
     Keygen(sign::Keygen),
     Sign(sign::Sign),
+    Token(token::Arguments),
     Push(push::Arguments),
     Transforms(transforms::Arguments),
     Deploy(deploy::Arguments),
@@ -82,6 +87,7 @@ impl Cli {
         match self.verb {
             Verb::Run(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
+            Verb::Logs(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),
             Verb::Table(arguments) => arguments.run(),
             Verb::DeadLetters(arguments) => arguments.run(),
@@ -94,6 +100,7 @@ impl Cli {
             Verb::Transform(arguments) => arguments.run(),
             Verb::Keygen(arguments) => arguments.run(),
             Verb::Sign(arguments) => arguments.run(),
+            Verb::Token(arguments) => arguments.run(),
             Verb::Push(arguments) => arguments.run(),
             Verb::Transforms(arguments) => arguments.run(),
             Verb::Deploy(arguments) => arguments.run(),

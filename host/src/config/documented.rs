@@ -40,7 +40,9 @@ fn surroundings(directory: &Path) -> Surroundings {
 fn the_document_names_every_key() {
     let text = std::fs::read_to_string(DOCUMENT).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("keep_plays.wasm"), b"").unwrap();
+    for file in ["keep_plays.wasm", "tokens.toml", "host.pem", "host.key", "clients.pem"] {
+        std::fs::write(directory.path().join(file), b"").unwrap();
+    }
     let blocks = examples(&text);
     let starts = [
         "start = \"earliest\"",
@@ -51,7 +53,8 @@ fn the_document_names_every_key() {
     let sources = ["[source.kafka]", "[source.file]", "[source.eventsim]"];
     for (source, start) in sources.into_iter().flat_map(|source| starts.map(|start| (source, start))) {
         // The one kind of file fixes the transforms, the other runs what is deployed; each has a section of its own.
-        for (of_the_other, name) in [("[breaker]", "name = "), ("[[transforms]]", "transforms = \"deployed\"\nname = ")] {
+        for (of_the_other, name) in [("[breaker]", "name = "), ("[[transforms]]", "transforms = \"deployed\"\nname = ")]
+        {
             let is_other = |block: &&&str| {
                 block.starts_with(of_the_other) || (block.starts_with("[source.") && !block.starts_with(source))
             };

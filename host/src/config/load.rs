@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
-use super::{BreakerConfig, Config, LimitsConfig, Then, source, table, transform, value};
+use super::{BreakerConfig, Config, LimitsConfig, Then, admin, source, table, transform, value};
 use crate::decode::schema::EventSchema;
 use crate::error::{Error, Result};
 use crate::storage::StorageOptions;
@@ -135,6 +135,7 @@ fn config(root: Section<'_>) -> Option<Config> {
     if !deployed && root.has("breaker") {
         root.mistake("breaker", "the transforms stand in this file, so no deployment can be paused or replaced");
     }
+    let admin = admin::admin(&root);
     let storage = storage(&root);
     let limits = limits(&root);
     let places = [
@@ -154,6 +155,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         deployed,
         registry: registry?.0,
         breaker: breaker?,
+        admin,
         table: table?.0,
         dead_letters: dead_letters?.location(),
         checkpoint: checkpoint?.0,

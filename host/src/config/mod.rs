@@ -4,6 +4,7 @@
 //! The raw file, its key names and its mistakes are known only to the submodules that parse it; nothing later validates
 //! again.
 
+mod admin;
 #[cfg(test)]
 mod documented;
 mod file;
@@ -17,6 +18,7 @@ mod tests;
 mod transform;
 mod value;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `[breaker]`.
     pub breaker: BreakerConfig,
+    /// `[admin]`; `None`: no admin API.
+    pub admin: Option<AdminConfig>,
     /// `[table]`.
     pub table: TableConfig,
     /// `[dead_letters] location`.
@@ -196,7 +200,7 @@ impl GuestLimits {
 }
 
 /// What follows when a transform traps, passes its deadline, or answers with an error or a bad output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailurePolicy {
     /// The rows that make it fail become dead letters.
@@ -291,6 +295,33 @@ impl Default for BreakerConfig {
     fn default() -> Self {
         Self { failures: 10_000, within: Duration::from_secs(60), then: Then::Pause }
     }
+}
+
+/// `[admin]`: the HTTP API of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where it listens. Default 127.0.0.1:8780.
+    pub listen: SocketAddr,
+    /// The file that says who may do what; without one whoever reaches a loopback address may do everything.
+    pub tokens: Option<PathBuf>,
+    /// `[admin.tls]`; without it the API is plain HTTP.
+    pub tls: Option<AdminTls>,
+}
+
+impl AdminConfig {
+    /// Where the API listens by default.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8780);
+}
+
+/// `[admin.tls]`: files in PEM format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// The host's certificate, and those between it and its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who signs clients' certificates; with it a client needs one beside its token.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[checkpoint]`.

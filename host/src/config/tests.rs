@@ -311,6 +311,9 @@ fn written(config: &Config) -> String {
         let within = humantime::format_duration(*within);
         writeln!(text, "[breaker]\nfailures = {failures}\nwithin = \"{within}\"\nthen = \"{then}\"").unwrap();
     }
+    if let Some(admin) = &config.admin {
+        writeln!(text, "[admin]\nlisten = \"{}\"", admin.listen).unwrap();
+    }
     writeln!(
         text,
         "[checkpoint]\nlocation = {location:?}\ninterval = \"{interval}\"\ntarget_file_size = \"{target_file_size}B\""
@@ -405,6 +408,11 @@ fn any_config() -> impl Strategy<Value = Config> {
                     then: [Then::Pause, Then::FallBack, Then::GoOn][limits.0 % 3],
                 },
             },
+            admin: (limits.0 % 5 > 0).then(|| AdminConfig {
+                listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), limits.0 as u16),
+                tokens: None,
+                tls: None,
+            }),
             table: TableConfig {
                 location: format!("hdfs://{place}/table"),
                 event_time: EventTime { column: "at".into(), unit },

@@ -15,7 +15,7 @@ use crate::status::HostStatus;
 const ENOUGH: u64 = 1_000;
 
 /// How much worse a canary may do.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bounds {
     /// The share of events on which a transform fails may be larger by this.
     pub failed: f64,

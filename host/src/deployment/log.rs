@@ -120,6 +120,37 @@ impl Log {
         Ok(self.entry(earlier).await?.ok_or_else(none)?.deployment.number)
     }
 
+    /// Pauses the pipeline, or goes on; the newest entry then says so. Nothing is appended when it says so already.
+    ///
+    /// # Errors
+    /// Nothing is deployed, or others were faster; and as [`Log::newest`].
+    pub async fn switch(&self, paused: bool, by: &str, note: &str) -> Result<Entry> {
+        let Some(present) = self.newest().await? else {
+            return Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM..."));
+        };
+        if present.paused == paused {
+            return Ok(present);
+        }
+        let action = if paused { Action::Pause } else { Action::Resume };
+        let draft = Draft { paused, ..Draft::after(&present, action) };
+        self.append(Some(&present), draft, by, note).await
+    }
+
+    /// Lets what is on trial run everywhere.
+    ///
+    /// # Errors
+    /// Nothing is on trial, or others were faster; and as [`Log::newest`].
+    pub async fn promote(&self, by: &str, note: &str) -> Result<Entry> {
+        let present = self.newest().await?;
+        let Some((present, canary)) = present.and_then(|entry| entry.canary.clone().map(|canary| (entry, canary)))
+        else {
+            return Err(Error::config("nothing is on trial").hint("wasmill deploy ... --canary 1/8 begins a trial"));
+        };
+        let deployment = canary.deployment;
+        let draft = Draft { deployment, canary: None, ..Draft::after(&present, Action::Promote) };
+        self.append(Some(&present), draft, by, note).await
+    }
+
     /// All entries, oldest first.
     ///
     /// # Errors

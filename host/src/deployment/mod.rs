@@ -16,6 +16,7 @@ pub mod difference;
 pub mod judge;
 mod load;
 mod log;
+pub mod order;
 mod proposal;
 pub mod rehearsal;
 mod request;
@@ -43,13 +44,14 @@ use crate::source::TopicPartition;
 pub const FORMAT: u64 = 1;
 
 /// One entry of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Entry {
     /// The format of this file.
     pub format: u64,
     /// Its number in the log, from 1.
     pub number: u64,
     /// Its own random id, which tells our entry from one that says the same.
+    #[schema(value_type = String)]
     pub id: Id,
     /// What was done.
     pub action: Action,
@@ -69,7 +71,7 @@ pub struct Entry {
 }
 
 /// What an entry did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Other transforms, versions or settings.
@@ -97,11 +99,12 @@ pub enum Action {
 }
 
 /// A deployment on trial.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Canary {
     /// What runs there. Its number is that of the entry that began the trial.
     pub deployment: Deployment,
     /// Where it runs.
+    #[schema(value_type = Vec<String>)]
     pub topic_partitions: BTreeSet<TopicPartition>,
     /// How much worse it may do before hosts end the trial by themselves.
     #[serde(default)]
@@ -109,7 +112,7 @@ pub struct Canary {
 }
 
 /// Which transforms, which versions, which settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deployment {
     /// The number of the entry that brought it; records of the chain name it by this.
     pub number: u64,
@@ -120,13 +123,14 @@ pub struct Deployment {
 }
 
 /// One transform of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deployed {
     /// Its name in the pipeline: mostly that of the transform.
     pub name: String,
     /// The transform's name in the registry.
     pub transform: String,
     /// Its version.
+    #[schema(value_type = String)]
     pub version: Version,
     /// sha256 of its module, in lower-case hexadecimal digits.
     pub sha256: String,
@@ -139,7 +143,7 @@ pub struct Deployed {
 }
 
 /// [`GuestLimits`] as they stand in a file: what is absent has its default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Limits {
     /// Bytes of linear memory of one instance.
@@ -166,7 +170,7 @@ pub struct Limits {
 }
 
 /// A column that leaves a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Column {
     /// Its name.
     pub name: String,

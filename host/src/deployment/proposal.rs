@@ -109,7 +109,7 @@ impl Proposal {
     /// # Errors
     /// Somebody else deployed meanwhile; the storage does not answer.
     pub async fn accept(
-        self,
+        &self,
         log: &Log,
         action: Action,
         canary: Option<(BTreeSet<TopicPartition>, Bounds)>,
@@ -119,11 +119,11 @@ impl Proposal {
         let paused = self.present.as_ref().is_some_and(|entry| entry.paused);
         let draft = match (canary, &self.present) {
             (Some((topic_partitions, bounds)), Some(present)) => {
-                let canary = Some(Canary { deployment: self.deployment, topic_partitions, bounds });
+                let canary = Some(Canary { deployment: self.deployment.clone(), topic_partitions, bounds });
                 Draft { canary, ..Draft::after(present, Action::Canary) }
             }
             // Whatever was on trial ends with it.
-            _ => Draft { action, deployment: self.deployment, canary: None, paused },
+            _ => Draft { action, deployment: self.deployment.clone(), canary: None, paused },
         };
         log.append(self.present.as_ref(), draft, by, note).await
     }

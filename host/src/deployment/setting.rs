@@ -9,7 +9,7 @@ use crate::config::{self, Settings};
 use crate::error::{Error, Result};
 
 /// A setting as it stands in a deployment. A secret is named, never written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Setting {
     /// The value.
@@ -22,6 +22,7 @@ pub enum Setting {
     /// A file on each host.
     File {
         /// Its absolute path.
+        #[schema(value_type = String)]
         file: PathBuf,
     },
 }

@@ -1,4 +1,4 @@
-//! Tells the other hosts, and whoever asks, what this one does.
+//! Tells the other hosts, and whoever asks, what this one does and what its guests log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::{Runtime as _, TokioRuntime};
+use crate::status::lines::{LineWriter, Lines};
 use crate::status::{self, Board, Post};
 use crate::storage;
 
@@ -29,8 +30,11 @@ pub(super) fn spawn(
 ) -> Result<JoinHandle<()>> {
     let location = {
         let _inside = tokio.enter();
-        storage::open(&config.registry.location, &config.storage)?
+        let (location, monitor) = storage::monitored(storage::open(&config.registry.location, &config.storage)?);
+        board.storage("registry", monitor);
+        location
     };
+    let mut lines = LineWriter::new(Lines::new(location.clone(), &config.name), &board.host());
     let mut post = Post::new(location, &config.name);
     let runtime = TokioRuntime::new(tokio.clone());
     let body = move || {
@@ -39,7 +43,12 @@ pub(super) fn spawn(
         while !over.load(Ordering::Acquire) {
             let write = async {
                 tokio::time::sleep(wait).await;
-                post.write(&board.status(runtime.now_ms())).await
+                let now_ms = runtime.now_ms();
+                let status = post.write(&board.status(now_ms)).await;
+                if let Err(error) = lines.write(board.take_lines(), now_ms).await {
+                    tracing::debug!(%error, "the lines of the guests wait");
+                }
+                status
             };
             let outcome = tokio.block_on(async {
                 tokio::select! {
@@ -54,11 +63,16 @@ pub(super) fn spawn(
             }
             wait = status::EVERY;
         }
-        if written {
-            let host = board.status(runtime.now_ms()).host;
-            // Whoever reads it later takes this host for dead all the same.
-            let _ = tokio.block_on(async { tokio::time::timeout(LAST_WORD, post.remove(&host)).await });
-        }
+        let last = async {
+            if let Err(error) = lines.write(board.take_lines(), runtime.now_ms()).await {
+                tracing::debug!(%error, "the last lines of the guests are not written");
+            }
+            if written {
+                // Whoever reads it later takes this host for dead all the same.
+                let _ = post.remove(&board.host()).await;
+            }
+        };
+        let _ = tokio.block_on(async { tokio::time::timeout(LAST_WORD, last).await });
     };
     let thread = std::thread::Builder::new().name("herald".to_owned()).spawn(body);
     thread.map_err(|error| Error::fatal("cannot start the thread that tells the other hosts").because(error))

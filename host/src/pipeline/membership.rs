@@ -82,6 +82,8 @@ struct Member {
     next: i64,
     /// The deployment of the last range that was committed here.
     deployment: Option<u64>,
+    /// When that was.
+    committed_at_ms: Option<i64>,
     failures: u32,
     /// Given up by the group: released as soon as its lane is gone.
     revoked: bool,
@@ -312,6 +314,7 @@ impl Membership {
                 until,
                 next: 0,
                 deployment: None,
+                committed_at_ms: None,
                 failures: 0,
                 revoked: false,
             };
@@ -515,6 +518,7 @@ impl Membership {
                 if let Some(member) = self.members.get_mut(&topic_partition) {
                     member.next = committed.next;
                     member.deployment = Some(committed.deployment);
+                    member.committed_at_ms = Some(self.runtime.now_ms());
                     member.failures = 0;
                     if !member.revoked {
                         self.source.acknowledge(&[(topic_partition, committed.next)])?;

@@ -38,6 +38,7 @@ use self::places::Places;
 use self::ready::Ready;
 use self::watch::Watch;
 use self::worker::{Worker, WorkerLimits};
+use crate::admin::Server;
 use crate::checkpoint::Id;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ use crate::sink::owner::{self, Owner};
 use crate::sink::spark_table;
 use crate::source::{self, TopicPartition, Wake};
 use crate::status::Board;
-use crate::storage;
+use crate::storage::{self, Location, Monitor};
 use crate::transform::{TransformChain, TransformEngine};
 
 /// How long a thread sleeps when there is nothing to do and nobody wakes it.
@@ -160,6 +161,7 @@ impl Chosen {
 struct Parts {
     chosen: Chosen,
     places: Places,
+    monitors: Vec<(&'static str, Arc<Monitor>)>,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -171,8 +173,20 @@ struct WorkerThread {
 impl Parts {
     fn new(config: &Config, chosen: Chosen, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let ready = chosen.ready()?;
+        let mut monitors = Vec::new();
+        let mut watched = |what, location: Location| {
+            let (location, monitor) = storage::monitored(location);
+            monitors.push((what, monitor));
+            location
+        };
         let places = Places::open(config, ready, &runtime)?;
-        Ok(Self { chosen, places, runtime })
+        let places = Places {
+            checkpoints: watched("checkpoints", places.checkpoints),
+            table: watched("table", places.table),
+            dead_letters: watched("dead-letters", places.dead_letters),
+            ..places
+        };
+        Ok(Self { chosen, places, monitors, runtime })
     }
 
     /// Makes table and dead letters ours, or refuses to write where another pipeline does.
@@ -194,6 +208,10 @@ impl Parts {
     ) -> Result<(Ended, Account)> {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
+        // Whether it can listen is known before anything is read.
+        let board = self.board(options);
+        let (runtime, cache) = (Arc::clone(&self.runtime), options.module_cache.clone());
+        let admin = Server::start(config, Arc::clone(&board), runtime, Arc::clone(&over), cache, tokio)?;
         let mut threads = Vec::new();
         let limits = WorkerLimits {
             interval: config.checkpoint.interval,
@@ -210,7 +228,6 @@ impl Parts {
         drop(notices);
         let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
         let wakes: Vec<Wake> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
-        let board = self.board(options);
         let herald = herald::spawn(config, tokio.clone(), Arc::clone(&over), Arc::clone(&board))?;
         let (change, changes) = channel();
         let workers = handles.len();
@@ -229,6 +246,7 @@ impl Parts {
             Membership::new(source, self.places, self.runtime, handles, heard, changes, options.until_caught_up);
         let result = drive(&mut membership, &joins, options, config.limits.shutdown, &board);
         over.store(true, Ordering::Release);
+        admin.into_iter().for_each(Server::end);
         wakes.iter().for_each(|wake| wake());
         for join in joins.into_iter().chain(watch).chain([herald]) {
             join.join().map_err(|_| Error::fatal("a thread panicked; this is a bug in wasmill"))?;
@@ -242,6 +260,7 @@ impl Parts {
         if let Chosen::Fixed(ready) = &self.chosen {
             board.deployments(0, None, false, [(0, Arc::clone(&ready.chain))].into());
         }
+        self.monitors.iter().for_each(|(what, monitor)| board.storage(what, Arc::clone(monitor)));
         Arc::new(board)
     }
 
@@ -294,6 +313,7 @@ fn drive(
         }
         if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             board.topic_partitions(membership.statuses());
+            board.kafka(membership.reach());
             told = Some(Instant::now());
         }
         let progress = &options.progress;

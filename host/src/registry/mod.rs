@@ -32,13 +32,14 @@ use crate::transform::{ModuleInfo, hex};
 const FORMAT: u64 = 1;
 
 /// A version of a transform, as it was pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Release {
     /// The format of this file.
     pub format: u64,
     /// The transform's name.
     pub name: String,
     /// Its version.
+    #[schema(value_type = String)]
     pub version: Version,
     /// sha256 of its module, in lower-case hexadecimal digits.
     pub sha256: String,
@@ -63,7 +64,7 @@ impl Release {
 }
 
 /// A release, and whether it may still be deployed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Listed {
     /// The release.
     #[serde(flatten)]
@@ -73,7 +74,7 @@ pub struct Listed {
 }
 
 /// A release may not be deployed any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Withdrawal {
     /// Milliseconds since 1970.
     pub at_ms: i64,

@@ -82,6 +82,8 @@ pub fn config_into(config: &Config, into: &str) -> Config {
     // What hosts tell of themselves is for nobody else here.
     config.registry.location = beside("hosts");
     config.deployed = false;
+    // The address may be that of a host that runs.
+    config.admin = None;
     config
 }
 

@@ -42,7 +42,7 @@ pub(super) use self::sample::sample;
 use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;
-use super::{OpenLocation, PartitionReader, Source, SourceEvent, TopicPartition, Wake};
+use super::{OpenLocation, PartitionReader, Reach, Source, SourceEvent, TopicPartition, Wake};
 use crate::config::{KafkaConfig, OnDataLoss, StartPosition};
 use crate::error::{Error, Result};
 
@@ -385,6 +385,10 @@ impl Source for KafkaSource {
     fn lag(&self, topic_partition: &TopicPartition) -> Option<i64> {
         let position = self.reading.get(topic_partition)?.load(Ordering::Relaxed);
         kafka_ffi::known_end(&self.client, topic_partition).map(|end| (end - position).max(0))
+    }
+
+    fn reach(&self) -> Option<Reach> {
+        Some(self.client.context().reach())
     }
 }
 

@@ -187,6 +187,27 @@ pub fn sample(config: &SourceConfig, tokio: &tokio::runtime::Handle, count: usiz
     Ok(found)
 }
 
+/// Whether a source's servers can be reached, as its client says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Reach {
+    /// Servers that there are.
+    pub brokers: u64,
+    /// Of these, those that the client is connected to. It connects to those that it needs.
+    pub connected: u64,
+    /// Of these, those that it tries to connect to and does not reach.
+    pub unreachable: u64,
+    /// When one was connected last, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_at_ms: Option<i64>,
+    /// When the client told of an error last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_at_ms: Option<i64>,
+    /// That error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// A Kafka partition of a topic, or what stands for it in another source. Never a hive partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
@@ -392,6 +413,11 @@ pub trait Source: Send {
 
     /// Messages between our position and the end, where the source knows it without asking anyone.
     fn lag(&self, topic_partition: &TopicPartition) -> Option<i64>;
+
+    /// Whether its servers can be reached, where there are any.
+    fn reach(&self) -> Option<Reach> {
+        None
+    }
 }
 
 /// Messages that own their bytes: for sources that make or copy them.

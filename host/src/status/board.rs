@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::lines::Line;
 use super::{HostStatus, TopicPartitionStatus, Totals};
 use crate::checkpoint::Id;
 use crate::report::Progress;
+use crate::source::Reach;
+use crate::storage::Monitor;
 use crate::transform::TransformChain;
 
 /// What one run knows of itself.
@@ -26,6 +29,11 @@ struct State {
     problem: Option<String>,
     topic_partitions: Vec<TopicPartitionStatus>,
     chains: BTreeMap<u64, Arc<TransformChain>>,
+    /// Chains that are no deployment's any more, until no worker has them and their last lines were taken.
+    leaving: Vec<(u64, Arc<TransformChain>)>,
+    lines: u64,
+    kafka: Option<Reach>,
+    storage: BTreeMap<String, Arc<Monitor>>,
 }
 
 impl Board {
@@ -53,7 +61,59 @@ impl Board {
     ) {
         let mut state = self.state();
         (state.deployment, state.canary, state.paused) = (deployment, canary, paused);
-        state.chains = chains;
+        let before = std::mem::replace(&mut state.chains, chains);
+        let gone: Vec<_> = before.into_iter().filter(|(number, _)| !state.chains.contains_key(number)).collect();
+        state.leaving.extend(gone);
+    }
+
+    /// This is what is known of Kafka.
+    pub fn kafka(&self, reach: Option<Reach>) {
+        self.state().kafka = reach;
+    }
+
+    /// What is known of the storage where `what` lies.
+    pub fn storage(&self, what: &str, monitor: Arc<Monitor>) {
+        self.state().storage.insert(what.to_owned(), monitor);
+    }
+
+    /// The id of this host.
+    pub fn host(&self) -> String {
+        self.host.to_string()
+    }
+
+    /// What the guests logged since this was asked last, by time.
+    pub fn take_lines(&self) -> Vec<Line> {
+        let mut state = self.state();
+        let State { chains, leaving, lines: number, .. } = &mut *state;
+        // Whether somebody else still has them is asked first: what is logged after that is taken the next time.
+        let running: Vec<bool> = leaving.iter().map(|(_, chain)| Arc::strong_count(chain) > 1).collect();
+        let all = chains.iter().map(|(number, chain)| (*number, chain));
+        let mut lines = Vec::new();
+        for (deployment, chain) in all.chain(leaving.iter().map(|(number, chain)| (*number, chain))) {
+            for transform in chain.transforms() {
+                lines.extend(transform.take_lines().into_iter().map(|line| Line {
+                    at_ms: line.at_ms,
+                    host: self.host.to_string(),
+                    machine: self.machine.clone(),
+                    number: 0,
+                    deployment,
+                    transform: transform.name.clone(),
+                    version: transform.version.clone(),
+                    topic_partition: None,
+                    level: line.level.into(),
+                    text: line.text,
+                    dropped: line.dropped,
+                }));
+            }
+        }
+        let mut running = running.into_iter();
+        leaving.retain(|_| running.next().unwrap_or(true));
+        lines.sort_by_key(|line| line.at_ms);
+        for line in &mut lines {
+            *number += 1;
+            line.number = *number;
+        }
+        lines
     }
 
     /// Something cannot be done at the moment; `None`: it can again.
@@ -86,6 +146,9 @@ impl Board {
                 committed: count(&self.progress.checkpoints),
             },
             memory_bytes: resident_bytes(),
+            guest_metrics: state.chains.iter().map(|(number, chain)| (*number, chain.metrics())).collect(),
+            kafka: state.kafka.clone(),
+            storage: state.storage.iter().map(|(what, monitor)| (what.clone(), monitor.health())).collect(),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! nothing for [`LIVING`] is taken for dead. Nothing that decides about rows or offsets reads any of it.
 
 mod board;
+pub mod lines;
+pub mod metrics;
 mod post;
 
 use std::collections::BTreeMap;
@@ -14,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::board::Board;
 pub use self::post::Post;
-use crate::source::TopicPartition;
-use crate::transform::TransformCounts;
+use crate::source::{Reach, TopicPartition};
+use crate::storage::Health;
+use crate::transform::{MetricSnapshot, TransformCounts};
 
 /// How often a host writes.
 pub const EVERY: Duration = Duration::from_secs(10);
@@ -24,7 +27,7 @@ pub const EVERY: Duration = Duration::from_secs(10);
 pub const LIVING: Duration = Duration::from_secs(35);
 
 /// One host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HostStatus {
     /// Its id: one for each run.
     pub host: String,
@@ -51,15 +54,26 @@ pub struct HostStatus {
     /// Its topic partitions.
     pub topic_partitions: Vec<TopicPartitionStatus>,
     /// Its transforms by deployment.
+    #[schema(value_type = BTreeMap<String, Vec<TransformCounts>>)]
     pub transforms: BTreeMap<u64, Vec<TransformCounts>>,
     /// Since it started: messages read, rows written, rows filtered, dead letters, ranges committed.
     pub totals: Totals,
     /// Resident memory in bytes.
     pub memory_bytes: u64,
+    /// What the guests count themselves, by deployment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<MetricSnapshot>>)]
+    pub guest_metrics: BTreeMap<u64, Vec<MetricSnapshot>>,
+    /// Whether Kafka can be reached; `None`: another source, an older host, or nothing is known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<Reach>,
+    /// Whether the storages answer, by what lies there: `checkpoints`, `table`, `dead-letters`, `registry`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub storage: BTreeMap<String, Health>,
 }
 
 /// What a host has done since it started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Totals {
     /// Messages read.
     pub read: u64,
@@ -74,9 +88,10 @@ pub struct Totals {
 }
 
 /// One topic partition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TopicPartitionStatus {
     /// Which one.
+    #[schema(value_type = String)]
     pub topic_partition: TopicPartition,
     /// What is done with it.
     pub state: TopicPartitionState,
@@ -86,13 +101,16 @@ pub struct TopicPartitionStatus {
     pub lag: Option<i64>,
     /// The deployment of the last committed range, where there is one.
     pub deployment: Option<u64>,
+    /// When this host committed a range of it last, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_at_ms: Option<i64>,
     /// Why it stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// What is done with a topic partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TopicPartitionState {
     /// Its chain is taken over, or waits for that.

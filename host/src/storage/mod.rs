@@ -8,6 +8,7 @@
 mod create_once;
 pub mod hdfs;
 pub mod local;
+mod monitor;
 mod open;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::create_once::create_once;
+pub use self::monitor::{Health, Monitor, monitored};
 pub use self::open::{StorageOptions, open};
 
 /// What went wrong, by what the caller can do.

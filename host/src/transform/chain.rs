@@ -20,12 +20,13 @@ use super::columns::selection::Keep;
 use super::descriptor::{self, Descriptor, Metadata, Plan, ReadFrom};
 use super::engine::{TransformEngine, hex};
 use super::frame::Frame;
-use super::guest_log::{GuestLog, bounded};
+use super::guest_log::{GuestLine, GuestLog, bounded};
 use super::guest_metrics::{GuestMetrics, MetricSnapshot};
 use super::instance::{Blueprint, Failure, FailureKind};
 use super::module::ModuleInfo;
 use super::recover::Runner;
 use super::stats::{self, Stats, TransformCounts};
+use super::usage::TransformUse;
 use crate::config::{FailurePolicy, TransformConfig};
 use crate::decode::Decoded;
 use crate::error::{Error, Result};
@@ -56,6 +57,7 @@ pub struct LinkedTransform {
     pub descriptor: Descriptor,
     policy: FailurePolicy,
     plan: Arc<Plan>,
+    high_water: usize,
     blueprint: Blueprint,
     metrics: Arc<GuestMetrics>,
     stats: Arc<Stats>,
@@ -165,7 +167,11 @@ impl TransformChain {
 
     /// What each transform has done, summed over all instances of this chain.
     pub fn counts(&self) -> Vec<TransformCounts> {
-        self.transforms.iter().map(|transform| transform.stats.counts(&transform.name, &transform.version)).collect()
+        let counts = |transform: &LinkedTransform| TransformCounts {
+            used: Some(transform.used()),
+            ..transform.stats.counts(&transform.name, &transform.version)
+        };
+        self.transforms.iter().map(counts).collect()
     }
 
     /// The guests' own metrics, summed over all instances of this chain.
@@ -175,6 +181,32 @@ impl TransformChain {
 }
 
 impl LinkedTransform {
+    /// What its instances use, and may use.
+    fn used(&self) -> TransformUse {
+        let Blueprint { limits, log, .. } = &self.blueprint;
+        let dropped = log.counts();
+        TransformUse {
+            memory_limit_bytes: limits.memory_bytes as u64,
+            high_water_bytes: self.high_water as u64,
+            deadline_us: u64::try_from(limits.deadline.as_micros()).unwrap_or(u64::MAX),
+            output_limit_bytes: limits.output_bytes as u64,
+            log_lines: dropped.lines,
+            log_lines_dropped: dropped.lines_dropped,
+            log_bytes_dropped: dropped.bytes_dropped,
+            log_lines_limit: u64::from(limits.log_lines),
+            log_bytes_limit: limits.log_bytes as u64,
+            metrics: self.metrics.names() as u64,
+            metrics_limit: limits.metrics as u64,
+            metrics_refused: self.metrics.refused(),
+            ..self.blueprint.gauge.marks()
+        }
+    }
+
+    /// The lines that its instances logged since they were taken last.
+    pub(crate) fn take_lines(&self) -> Vec<GuestLine> {
+        self.blueprint.log.take()
+    }
+
     /// The columns after it.
     pub(super) fn output_schema(&self) -> SchemaRef {
         self.plan.output.clone()
@@ -202,6 +234,7 @@ impl LinkedTransform {
             limits: config.limits.clone(),
             log: GuestLog::new(config.name.as_str().into(), &config.limits),
             metrics: metrics.clone(),
+            gauge: Arc::default(),
         };
         let fields = descriptor::input_fields(input);
         let fields: Vec<_> = fields.iter().map(|field| field.as_param()).collect();
@@ -239,6 +272,7 @@ impl LinkedTransform {
             descriptor: plan.descriptor.clone(),
             policy: config.on_failure,
             plan: Arc::new(plan),
+            high_water: mark,
             blueprint,
             metrics,
             stats: Arc::default(),

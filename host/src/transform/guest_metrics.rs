@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The longest name.
 const MAX_NAME_BYTES: usize = 100;
@@ -20,6 +20,7 @@ pub(crate) struct GuestMetrics {
     /// Names that may be registered, counters and histograms together.
     max_names: usize,
     registered: Mutex<Vec<(String, Metric)>>,
+    refused: AtomicU64,
 }
 
 /// One metric, shared by the instances that registered it.
@@ -37,7 +38,7 @@ pub(crate) struct Histogram {
 }
 
 /// One metric of one transform at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MetricSnapshot {
     /// The transform's name in the pipeline.
     pub transform: String,
@@ -48,15 +49,17 @@ pub struct MetricSnapshot {
 }
 
 /// The value of a metric.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricValue {
     /// A counter since the process started.
     Counter(u64),
     /// A histogram since the process started.
     Histogram {
-        /// Upper bound and count of each bucket (not cumulative); the last bound is infinite.
+        /// Upper bound and count of each bucket (not cumulative).
         buckets: Vec<(f64, u64)>,
+        /// Values above the last bound.
+        above: u64,
         /// Sum of all observed values.
         sum: f64,
     },
@@ -65,7 +68,17 @@ pub enum MetricValue {
 impl GuestMetrics {
     /// No metrics yet, and room for `max_names`.
     pub(crate) fn new(max_names: usize) -> Self {
-        Self { max_names, registered: Mutex::default() }
+        Self { max_names, registered: Mutex::default(), refused: AtomicU64::new(0) }
+    }
+
+    /// How many names there are.
+    pub(crate) fn names(&self) -> usize {
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The counter `name`, new or as it was. `None`: the name is not valid, names another kind, or is one too many.
@@ -79,6 +92,14 @@ impl GuestMetrics {
     }
 
     fn register(&self, name: &str, new: impl Fn() -> Metric, same: impl Fn(&Metric) -> bool) -> Option<Metric> {
+        let registered = self.find_or_add(name, new, same);
+        if registered.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        registered
+    }
+
+    fn find_or_add(&self, name: &str, new: impl Fn() -> Metric, same: impl Fn(&Metric) -> bool) -> Option<Metric> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(plain) {
             return None;
@@ -137,8 +158,8 @@ impl Metric {
 
 impl Histogram {
     fn value(&self) -> MetricValue {
-        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-        MetricValue::Histogram { buckets: bounds.zip(self.buckets).collect(), sum: self.sum }
+        let (buckets, above) = (BOUNDS.into_iter().zip(self.buckets).collect(), self.buckets[BOUNDS.len()]);
+        MetricValue::Histogram { buckets, above, sum: self.sum }
     }
 }
 
@@ -163,9 +184,9 @@ mod tests {
         let metrics = GuestMetrics::new(64);
         metrics.histogram("seconds").unwrap().observe(&[1.0, 1.1, 1e9, f64::NAN]);
         let snapshot = metrics.snapshot("t");
-        let MetricValue::Histogram { buckets, sum } = &snapshot[0].value else { panic!("{snapshot:?}") };
+        let MetricValue::Histogram { buckets, above, sum } = &snapshot[0].value else { panic!("{snapshot:?}") };
         let filled: Vec<_> = buckets.iter().filter(|(_, count)| *count > 0).copied().collect();
-        assert_eq!(filled, [(1.0, 1), (2.5, 1), (f64::INFINITY, 1)]);
+        assert_eq!((filled, *above), (vec![(1.0, 1), (2.5, 1)], 1));
         assert_eq!(*sum, 1.0 + 1.1 + 1e9);
     }
 }

@@ -4,6 +4,7 @@
 //! another. This file turns what wasmtime reports into a [`Failure`]; it knows nothing of rows or schemas.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use wasmtime::{Store, Trap, WasmBacktrace};
@@ -13,6 +14,7 @@ use super::engine::{Module, ticks};
 use super::guest_log::{GuestLog, bounded, paragraph};
 use super::guest_metrics::GuestMetrics;
 use super::host_functions::{HostState, MAX_PARTS};
+use super::usage::{Alive, Gauge};
 use crate::config::{GuestLimits, Settings};
 use crate::reason;
 
@@ -78,6 +80,7 @@ pub(crate) struct Blueprint {
     pub(crate) limits: GuestLimits,
     pub(crate) log: GuestLog,
     pub(crate) metrics: Arc<GuestMetrics>,
+    pub(crate) gauge: Arc<Gauge>,
 }
 
 impl Blueprint {
@@ -93,7 +96,8 @@ impl Blueprint {
         match self.module.pre.instantiate(&mut store) {
             Ok(transformer) => {
                 let guest = transformer.wasmill_transform_transform().clone();
-                Ok(TransformInstance { store, guest, deadline })
+                let alive = Alive::new(&self.gauge);
+                Ok(TransformInstance { store, guest, deadline, alive })
             }
             Err(error) => Err(explain(&error, &store)),
         }
@@ -117,6 +121,7 @@ pub(crate) struct TransformInstance {
     store: Store<HostState>,
     guest: Guest,
     deadline: u64,
+    alive: Alive,
 }
 
 impl TransformInstance {
@@ -146,7 +151,10 @@ impl TransformInstance {
 
     /// One batch.
     pub(crate) fn process(&mut self, batch: types::Batch<'_>) -> Result<types::Output, Failure> {
-        self.call(|guest, store| guest.call_process(store, batch))
+        let started = Instant::now();
+        let outcome = self.call(|guest, store| guest.call_process(store, batch));
+        self.alive.gauge().took(started.elapsed());
+        outcome
     }
 
     fn call<R>(
@@ -155,7 +163,9 @@ impl TransformInstance {
     ) -> Result<R, Failure> {
         self.store.data_mut().last_lines.clear();
         self.store.set_epoch_deadline(self.deadline);
-        match call(&self.guest, &mut self.store) {
+        let outcome = call(&self.guest, &mut self.store);
+        self.alive.gauge().memory(self.memory_bytes());
+        match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(text)) => {
                 Err(Failure::new(FailureKind::Failed, &with_log(paragraph(&text, MESSAGE_BYTES), &self.store)))

@@ -34,13 +34,16 @@ mod stats;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+mod usage;
 pub mod vet;
 
 pub use chain::{ChainInstance, ChainOutput, LinkedTransform, Rejected, TransformChain, TransformFailure};
 pub use descriptor::{Descriptor, Reason, Written};
 pub use engine::TransformEngine;
 pub(crate) use engine::hex;
+pub use guest_log::GuestLine;
 pub use guest_metrics::{MetricSnapshot, MetricValue};
 pub use instance::FailureKind;
 pub use module::{ModuleInfo, ModuleKind};
 pub use stats::TransformCounts;
+pub use usage::TransformUse;

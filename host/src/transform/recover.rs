@@ -164,8 +164,13 @@ impl Runner {
                 .map_err(|text| instance.bad_output(&text)),
             Err(failure) => Err(failure),
         };
-        if result.is_ok() && instance.memory_bytes() <= self.high_water {
-            self.instance = Some(Started { instance, used: true });
+        if let Ok(outcome) = &result {
+            self.blueprint.gauge.output(outcome.bytes);
+            if instance.memory_bytes() <= self.high_water {
+                self.instance = Some(Started { instance, used: true });
+            } else {
+                self.blueprint.gauge.retired();
+            }
         }
         Ok(result.map_err(|failure| FailedCall { failure, first: !used }))
     }

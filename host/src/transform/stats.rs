@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::usage::TransformUse;
+
 /// Buckets of the time for one event: four for each doubling, from 1 ns to over a minute.
 const BUCKETS: usize = 4 * 36;
 
@@ -37,7 +39,7 @@ pub(super) struct Batch {
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TransformCounts {
     /// Its name in the pipeline.
     pub name: String,
@@ -59,6 +61,9 @@ pub struct TransformCounts {
     pub p50_us: f64,
     /// And all but one in a hundred at most this.
     pub p99_us: f64,
+    /// What it uses of its limits; older hosts do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<TransformUse>,
 }
 
 impl TransformCounts {
@@ -74,6 +79,9 @@ impl TransformCounts {
         self.busy_us += other.busy_us;
         self.p50_us = self.p50_us.max(other.p50_us);
         self.p99_us = self.p99_us.max(other.p99_us);
+        if let Some(other) = &other.used {
+            self.used.get_or_insert_default().add(other);
+        }
     }
 }
 
@@ -123,6 +131,7 @@ impl Stats {
             busy_us: self.nanos.load(Relaxed) / 1_000,
             p50_us: quantile(&by_time, 0.5),
             p99_us: quantile(&by_time, 0.99),
+            used: None,
         }
     }
 }

@@ -57,7 +57,8 @@ pub fn vet(engine: &TransformEngine, bytes: &[u8], input: &SchemaRef) -> Result<
     let limits = GuestLimits::default();
     let log = GuestLog::new("push".into(), &limits);
     let metrics = Arc::new(GuestMetrics::new(limits.metrics));
-    let blueprint = Blueprint { module, settings: Settings::default(), limits, log, metrics };
+    let (settings, gauge) = (Settings::default(), Arc::default());
+    let blueprint = Blueprint { module, settings, limits, log, metrics, gauge };
     let fields = descriptor::input_fields(input);
     let fields: Vec<_> = fields.iter().map(|field| field.as_param()).collect();
     let described = blueprint.instantiate().and_then(|mut instance| instance.describe(&[], &fields));

@@ -6,7 +6,7 @@ use super::{Member, Membership, State};
 use crate::checkpoint::DeploymentRecord;
 use crate::pipeline::worker::{Command, Targets, WorkerDeployment};
 use crate::sink::part_file::PartFileOptions;
-use crate::source::TopicPartition;
+use crate::source::{Reach, TopicPartition};
 use crate::status::{TopicPartitionState, TopicPartitionStatus};
 
 /// The log of deployments says something new.
@@ -46,6 +46,11 @@ impl Membership {
         }
     }
 
+    /// Whether the source's servers can be reached.
+    pub fn reach(&self) -> Option<Reach> {
+        self.source.reach()
+    }
+
     /// What is done with each topic partition that is ours.
     pub fn statuses(&self) -> Vec<TopicPartitionStatus> {
         let of = |(topic_partition, member): (&TopicPartition, &Member)| {
@@ -65,6 +70,7 @@ impl Membership {
                 committed: (member.next > 0).then_some(member.next),
                 lag: self.source.lag(topic_partition),
                 deployment: member.deployment,
+                committed_at_ms: member.committed_at_ms,
                 error,
             }
         };

@@ -2,9 +2,10 @@
 //!
 //! Guarantee: nothing here waits, asks a broker, or answers the group (but for a client that is being closed).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -14,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::Client;
-use crate::source::TopicPartition;
+use crate::source::{Reach, TopicPartition};
 
 /// A change of our share, which the group wants answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +32,48 @@ pub(crate) struct Group {
     changes: Mutex<VecDeque<Change>>,
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
     closing: AtomicBool,
+    reach: Mutex<Reach>,
+}
+
+/// What is wanted of the client's statistics.
+#[derive(serde::Deserialize)]
+struct Told {
+    brokers: HashMap<String, ToldBroker>,
+}
+
+#[derive(serde::Deserialize)]
+struct ToldBroker {
+    nodeid: i32,
+    state: String,
 }
 
 impl Group {
     pub(super) fn new(cooperative: bool) -> Self {
-        Self { cooperative, changes: Mutex::default(), last_error: Mutex::default(), closing: AtomicBool::new(false) }
+        Self {
+            cooperative,
+            changes: Mutex::default(),
+            last_error: Mutex::default(),
+            closing: AtomicBool::new(false),
+            reach: Mutex::default(),
+        }
+    }
+
+    /// Which brokers the client is connected to.
+    pub(super) fn reach(&self) -> Reach {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn told(&self, told: &Told) {
+        // The others are names: where to begin, and who coordinates the group.
+        let nodes = || told.brokers.values().filter(|broker| broker.nodeid >= 0);
+        let count = |states: &[&str]| nodes().filter(|node| states.contains(&&*node.state)).count() as u64;
+        let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.brokers = nodes().count() as u64;
+        reach.connected = count(&["UP", "UPDATE"]);
+        reach.unreachable = count(&["DOWN", "TRY_CONNECT", "CONNECT"]);
+        if reach.connected > 0 {
+            reach.answered_at_ms = Some(now_ms());
+        }
     }
 
     /// The oldest change that was not taken yet.
@@ -65,6 +103,10 @@ impl Group {
     }
 }
 
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
@@ -76,8 +118,19 @@ impl ClientContext for Group {
         }
     }
 
+    fn stats_raw(&self, statistics: &[u8]) {
+        match serde_json::from_slice(statistics) {
+            Ok(told) => self.told(&told),
+            Err(error) => tracing::debug!(%error, "the client's statistics cannot be read"),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+        {
+            let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+            (reach.failed_at_ms, reach.error) = (Some(now_ms()), Some(reason.to_owned()));
+        }
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" follows the error that says why.

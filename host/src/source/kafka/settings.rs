@@ -17,6 +17,9 @@ const LEAST_AHEAD: usize = 1 << 20;
 /// Bytes of one fetch for one topic partition.
 const FETCH: usize = 4 << 20;
 
+/// How often the client tells which brokers it is connected to.
+const TELLS_EVERY_MS: &str = "10000";
+
 /// Settings that the protocol depends on. They are set last; the pipeline file may not name them.
 const FIXED: [(&str, &str); 7] = [
     // The group's offsets are a hint: they are committed after a checkpoint.
@@ -52,6 +55,7 @@ pub(super) fn group_client(config: &KafkaConfig, topic_partitions: usize) -> Cli
     client.set("fetch.message.max.bytes", ahead.min(FETCH).to_string());
     // Once a queue is full, fetching pauses this long; by default for a second, which costs a factor of 13.
     client.set("fetch.queue.backoff.ms", "5");
+    client.set("statistics.interval.ms", TELLS_EVERY_MS);
     // The broker's own assignors know no strategy of the client, and the client refuses the setting then.
     if !is_by_broker(config) {
         client.set("partition.assignment.strategy", "cooperative-sticky");

@@ -1,0 +1,171 @@
+//! The admin API: what a host knows and what operators do, over HTTP.
+//!
+//! Every host of a pipeline serves the same: its own status and metrics, and what stands in the pipeline's storage, which is
+//! the same whoever is asked. Nothing of it is on the way of an event.
+//!
+//! ```text
+//!   request ──► limits (size, time) ──► caller (token, role) ──► routes ──► board, storage
+//!                                           │                      └─► audit, before and after a change
+//!                                        tokens
+//! ```
+
+mod answer;
+pub mod audit;
+mod caller;
+mod events;
+mod orders;
+mod routes;
+mod tls;
+pub mod tokens;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum_server::Handle;
+use tokio::sync::Semaphore;
+
+use self::answer::Refusal;
+use self::audit::Audit;
+use self::caller::Door;
+use self::tokens::Tokens;
+use crate::config::Config;
+use crate::deployment::Log;
+use crate::error::{Error, Result};
+use crate::registry::Registry;
+use crate::runtime::Runtime;
+use crate::status::lines::Lines;
+use crate::status::{Board, Post};
+
+pub use self::answer::Problem;
+pub use self::routes::document;
+
+/// How long requests may go on after the run is over.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// A connection that sends no request in this time is closed.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// Streams of events at a time: each looks at storage every two seconds.
+const STREAMS: usize = 32;
+
+/// What handlers answer from.
+struct Office {
+    config: Config,
+    board: Arc<Board>,
+    registry: Registry,
+    log: Log,
+    post: Post,
+    lines: Lines,
+    audit: Audit,
+    door: Door,
+    runtime: Arc<dyn Runtime>,
+    /// Set when the run is over: streams of events end.
+    over: Arc<AtomicBool>,
+    /// A turn for each stream of events.
+    streams: Arc<Semaphore>,
+    /// The turn of whoever deploys.
+    orders: Arc<Semaphore>,
+    /// Where compiled modules are kept.
+    module_cache: Option<PathBuf>,
+    tokio: tokio::runtime::Handle,
+}
+
+impl Office {
+    /// Deployments of a pipeline that fixes its transforms would change nothing.
+    fn must_be_deployed(&self) -> Result<(), Refusal> {
+        if self.config.deployed {
+            return Ok(());
+        }
+        let error = Error::config(format!("the transforms of pipeline {} stand in its file", self.config.name));
+        Err(Refusal::Conflict(error.hint("this is for pipelines with transforms = \"deployed\"")))
+    }
+}
+
+/// The API of one run, until it is dropped or told to end.
+pub struct Server {
+    handle: Handle<SocketAddr>,
+}
+
+impl Server {
+    /// Serves on `tokio` what `config` asks for; `None`: it asks for no API.
+    ///
+    /// # Errors
+    /// The address is taken, or a file with tokens or certificates cannot be used. Both are told before anything is read.
+    pub fn start(
+        config: &Config,
+        board: Arc<Board>,
+        runtime: Arc<dyn Runtime>,
+        over: Arc<AtomicBool>,
+        module_cache: Option<PathBuf>,
+        tokio: &tokio::runtime::Handle,
+    ) -> Result<Option<Self>> {
+        let Some(admin) = &config.admin else { return Ok(None) };
+        let tokens = admin.tokens.as_deref().map(Tokens::open).transpose()?;
+        let tls = admin.tls.as_ref().map(tls::config).transpose()?;
+        let listener = listen(admin.listen)?;
+        let _inside = tokio.enter();
+        let registry = Registry::open(config, Arc::clone(&runtime))?;
+        let location = registry.location().clone();
+        let office = Arc::new(Office {
+            config: config.clone(),
+            board,
+            log: Log::new(registry.clone(), &config.name),
+            post: Post::new(location.clone(), &config.name),
+            lines: Lines::new(location.clone(), &config.name),
+            audit: Audit::new(location, &config.name, Arc::clone(&runtime)),
+            door: Door::new(&config.name, tokens, admin.tls.is_none()),
+            registry,
+            runtime,
+            over,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            orders: Arc::new(Semaphore::new(1)),
+            module_cache,
+            tokio: tokio.clone(),
+        });
+        let address = listener.local_addr().unwrap_or(admin.listen);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!("the admin API listens on {scheme}://{address}");
+        let handle = Handle::new();
+        let service = routes::service(office);
+        let cannot = |error| Error::fatal(format!("the admin API cannot listen on {address}")).because(error);
+        match tls {
+            Some(tls) => {
+                let server = axum_server::from_tcp_rustls(listener, tls).map_err(cannot)?;
+                let server = server.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
+                tokio.spawn(async move { told(server.serve(service).await) });
+            }
+            None => {
+                let server = axum_server::from_tcp(listener).map_err(cannot)?;
+                let server = server.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
+                tokio.spawn(async move { told(server.serve(service).await) });
+            }
+        }
+        Ok(Some(Self { handle }))
+    }
+
+    /// Takes no more requests; those that are answered may be finished.
+    pub fn end(self) {
+        self.handle.graceful_shutdown(Some(LAST_WORD));
+    }
+}
+
+fn told(served: std::io::Result<()>) {
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin API ended; the pipeline runs on");
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| {
+        Error::config(format!("the admin API cannot listen on {address}"))
+            .because(error)
+            .hint("is another host on this machine? Give each an address: listen under [admin]")
+    })
+}
