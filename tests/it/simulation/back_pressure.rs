@@ -18,7 +18,7 @@ const JOINED: Duration = Duration::from_secs(5);
 const BUDGET: usize = 50_000;
 
 /// A worker looks at its budget after each batch: what the files hold that one batch may open.
-const ONE_BATCH: usize = 9_000;
+const ONE_BATCH: usize = 8_000;
 
 /// Kafka always has so many messages more.
 const UNREAD: usize = 100;
