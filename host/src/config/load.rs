@@ -198,7 +198,8 @@ fn limits(root: &Section<'_>) -> Option<LimitsConfig> {
     let mut limits = LimitsConfig {
         workers: cores,
         memory_budget: 256_000_000,
-        batch_rows: 1_024,
+        // Columns are encoded batch by batch, and each brings its dictionary into the cache anew: 1,024 rows cost 5 to 10 % more.
+        batch_rows: 4_096,
         shutdown: Duration::from_secs(30),
     };
     let Some(section) = root.section("limits") else { return Some(limits) };

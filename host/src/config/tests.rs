@@ -59,7 +59,7 @@ fn defaults_are_filled_in() {
     assert_eq!(config.checkpoint.target_file_size, 128_000_000);
     assert_eq!(config.table.compression, Compression::Zstd);
     assert_eq!(config.limits.memory_budget, 256_000_000);
-    assert_eq!(config.limits.batch_rows, 1_024);
+    assert_eq!(config.limits.batch_rows, 4_096);
     let SourceConfig::Kafka(kafka) = config.source else { panic!("kafka is the source") };
     assert_eq!(kafka.start, StartPosition::Earliest);
     assert_eq!(config.schema.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["ts", "level", "lat"]);

@@ -29,7 +29,7 @@ use wasmill::transform::{TransformChain, TransformEngine};
 use self::native::NativeChain;
 
 /// Messages of one batch, as a worker reads them.
-const BATCH: usize = 1_024;
+const BATCH: usize = 4_096;
 /// 2100-01-01 in milliseconds: no simulated event lies in the future.
 const NOW_MS: i64 = 4_102_444_800_000;
 
