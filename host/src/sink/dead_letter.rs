@@ -224,7 +224,7 @@ mod tests {
     fn a_batch_becomes_a_part_file() {
         let options =
             super::super::part_file::PartFileOptions::new(schema(), crate::config::Compression::Zstd, 1 << 20).unwrap();
-        let mut file = super::super::part_file::PartFile::new(&options).unwrap();
+        let mut file = super::super::part_file::PartFile::new(&options);
         file.write(&to_batch(&[letter(1), letter(2)]).unwrap()).unwrap();
         assert_eq!(file.finish(&[]).unwrap().rows, 2);
     }

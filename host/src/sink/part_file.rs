@@ -42,6 +42,9 @@ const ENCODE_ROWS: usize = 4_096;
 /// Batches of fewer rows are put together as they come.
 const SMALL_ROWS: usize = 128;
 
+/// A file of fewer rows has no dictionaries: each costs a table of 4,096 places, and saves nothing that compression does not.
+const DICTIONARY_ROWS: usize = 100;
+
 /// What a column of an open row group holds beyond what the Parquet library counts: with zstd, the compressor's context
 /// and that of a decompressor which the library makes beside it (measured on the heap).
 const ZSTD_COLUMN_BYTES: usize = 105 << 10;
@@ -56,7 +59,9 @@ const COLUMN_BYTES: usize = 2 << 10;
 #[derive(Debug, Clone)]
 pub struct PartFileOptions {
     schema: SchemaRef,
-    properties: WriterProperties,
+    properties: Arc<WriterProperties>,
+    /// The same for files of few rows.
+    of_few: Arc<WriterProperties>,
     columns: usize,
     column_bytes: usize,
 }
@@ -76,30 +81,34 @@ impl PartFileOptions {
             Compression::Uncompressed => (basic::Compression::UNCOMPRESSED, COLUMN_BYTES),
         };
         let row_group_bytes = usize::try_from(ROW_GROUP_BYTES.min(target_file_size.max(1))).unwrap_or(usize::MAX);
-        let mut properties = WriterProperties::builder()
-            .set_compression(codec)
-            .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_dictionary_enabled(false)
-            .set_data_page_row_count_limit(PAGE_ROWS)
-            .set_max_row_group_bytes(Some(row_group_bytes));
         let mut leaves = Vec::new();
         for field in schema.fields() {
             push_leaves(field, &mut Vec::new(), &mut leaves);
         }
-        for (path, kind) in &leaves {
-            let path = ColumnPath::new(path.clone());
-            match kind {
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                    properties = properties.set_column_dictionary_enabled(path, true);
+        let properties = |dictionaries: bool| {
+            let mut properties = WriterProperties::builder()
+                .set_compression(codec)
+                .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
+                .set_statistics_enabled(EnabledStatistics::Page)
+                .set_dictionary_enabled(false)
+                .set_data_page_row_count_limit(PAGE_ROWS)
+                .set_max_row_group_bytes(Some(row_group_bytes));
+            for (path, kind) in &leaves {
+                let path = ColumnPath::new(path.clone());
+                match kind {
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                        properties = properties.set_column_dictionary_enabled(path, dictionaries);
+                    }
+                    DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => {
+                        properties = properties.set_column_encoding(path, Encoding::PLAIN);
+                    }
+                    _ => {}
                 }
-                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => {
-                    properties = properties.set_column_encoding(path, Encoding::PLAIN);
-                }
-                _ => {}
             }
-        }
-        Ok(Self { schema, properties: properties.build(), columns: leaves.len(), column_bytes })
+            Arc::new(properties.build())
+        };
+        let (properties, of_few) = (properties(true), properties(false));
+        Ok(Self { schema, properties, of_few, columns: leaves.len(), column_bytes })
     }
 }
 
@@ -141,8 +150,9 @@ pub struct EncodedTail {
 
 /// A Parquet file being encoded.
 pub struct PartFile {
-    writer: ArrowWriter<Vec<u8>>,
-    schema: SchemaRef,
+    options: PartFileOptions,
+    /// Made with the first rows that are encoded, when it is known whether they are few.
+    writer: Option<ArrowWriter<Vec<u8>>>,
     /// Rows that wait for an encoder.
     waiting: Vec<RecordBatch>,
     /// The rows of small batches, which came after those.
@@ -151,29 +161,46 @@ pub struct PartFile {
     waiting_bytes: usize,
     rows: u64,
     taken: u64,
-    encoder_bytes: usize,
 }
 
 impl PartFile {
     /// An empty file.
-    pub fn new(options: &PartFileOptions) -> Result<Self> {
-        // Without the Arrow schema in the footer: Parquet's own types say all there is, and each file is smaller.
-        let writer_options =
-            ArrowWriterOptions::new().with_properties(options.properties.clone()).with_skip_arrow_metadata(true);
-        let schema = Arc::clone(&options.schema);
-        let writer =
-            ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), writer_options).map_err(failed)?;
-        Ok(Self {
-            writer,
-            schema,
+    pub fn new(options: &PartFileOptions) -> Self {
+        Self {
+            options: options.clone(),
+            writer: None,
             waiting: Vec::new(),
             small: None,
             waiting_rows: 0,
             waiting_bytes: 0,
             rows: 0,
             taken: 0,
-            encoder_bytes: options.columns * options.column_bytes,
-        })
+        }
+    }
+
+    fn writer(&mut self) -> Result<&mut ArrowWriter<Vec<u8>>> {
+        match &mut self.writer {
+            Some(writer) => Ok(writer),
+            none => {
+                let PartFileOptions { schema, properties, of_few, .. } = &self.options;
+                let properties = if self.waiting_rows < DICTIONARY_ROWS { of_few } else { properties };
+                // Without the Arrow schema in the footer: Parquet's own types say all there is, and each file is smaller.
+                let options = ArrowWriterOptions::new()
+                    .with_properties(WriterProperties::clone(properties))
+                    .with_skip_arrow_metadata(true);
+                let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options);
+                Ok(none.insert(writer.map_err(failed)?))
+            }
+        }
+    }
+
+    /// Whether a row group is open.
+    fn is_encoding(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.in_progress_rows() > 0)
+    }
+
+    fn encoder_bytes(&self) -> usize {
+        self.options.columns * self.options.column_bytes
     }
 
     /// Appends rows, in the columns of the schema.
@@ -181,12 +208,13 @@ impl PartFile {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if !Arc::ptr_eq(batch.schema_ref(), &self.schema) && batch.schema_ref().fields() != self.schema.fields() {
+        let schema = &self.options.schema;
+        if !Arc::ptr_eq(batch.schema_ref(), schema) && batch.schema_ref().fields() != schema.fields() {
             return Err(Error::fatal("a batch has other columns than its file"));
         }
         self.rows += batch.num_rows() as u64;
-        if self.writer.in_progress_rows() > 0 {
-            return self.writer.write(batch).map_err(failed);
+        if self.is_encoding() {
+            return self.writer()?.write(batch).map_err(failed);
         }
         self.waiting_rows += batch.num_rows();
         if batch.num_rows() >= SMALL_ROWS {
@@ -196,11 +224,11 @@ impl PartFile {
         } else {
             let small = match &mut self.small {
                 Some(small) => small,
-                none => none.insert(SmallBatches::new(&self.schema)?),
+                none => none.insert(SmallBatches::new(&self.options.schema)?),
             };
             self.waiting_bytes += small.append(batch)?;
         }
-        let is_encoder_cheaper = self.waiting_rows >= ENCODE_ROWS && self.waiting_bytes >= self.encoder_bytes;
+        let is_encoder_cheaper = self.waiting_rows >= ENCODE_ROWS && self.waiting_bytes >= self.encoder_bytes();
         if is_encoder_cheaper { self.encode_waiting() } else { Ok(()) }
     }
 
@@ -208,7 +236,7 @@ impl PartFile {
     fn end_small(&mut self) -> Result<()> {
         if let Some(small) = self.small.take() {
             self.waiting_bytes -= small.bytes;
-            let joined = small.joined(&self.schema)?;
+            let joined = small.joined(&self.options.schema)?;
             self.waiting_bytes += held_bytes(&joined);
             self.waiting.push(joined);
         }
@@ -217,8 +245,10 @@ impl PartFile {
 
     fn encode_waiting(&mut self) -> Result<()> {
         self.end_small()?;
-        for batch in mem::take(&mut self.waiting) {
-            self.writer.write(&batch).map_err(failed)?;
+        let waiting = mem::take(&mut self.waiting);
+        let writer = self.writer()?;
+        for batch in waiting {
+            writer.write(&batch).map_err(failed)?;
         }
         self.waiting_rows = 0;
         self.waiting_bytes = 0;
@@ -232,30 +262,34 @@ impl PartFile {
 
     /// About how large the file would be if it ended now, without its footer.
     pub fn size_bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size() + self.waiting_bytes) as u64
+        let encoded = self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size());
+        (encoded + self.waiting_bytes) as u64
     }
 
     /// What the file holds in memory: rows, pages, encoded bytes that were not taken, and the compressors.
     pub fn memory_bytes(&self) -> usize {
-        let encoders = if self.writer.in_progress_rows() > 0 { self.encoder_bytes } else { 0 };
-        self.writer.memory_size() + self.writer.inner().len() + self.waiting_bytes + encoders
+        let encoders = if self.is_encoding() { self.encoder_bytes() } else { 0 };
+        let held = self.writer.as_ref().map_or(0, |writer| writer.memory_size() + writer.inner().len());
+        held + self.waiting_bytes + encoders
     }
 
     /// Ends the row group, so that all rows so far become final bytes and the encoder's memory is free. Frees memory at the
     /// price of smaller row groups.
     pub fn flush_row_group(&mut self) -> Result<()> {
         self.encode_waiting()?;
-        self.writer.flush().map_err(failed)
+        self.writer()?.flush().map_err(failed)
     }
 
     /// Bytes that are final, in order; `None` when there are none. A file's first bytes come with its first row group.
     pub fn take_encoded(&mut self) -> Result<Option<Bytes>> {
-        if self.writer.flushed_row_groups().is_empty() { Ok(None) } else { self.take() }
+        let has_row_groups = self.writer.as_ref().is_some_and(|writer| !writer.flushed_row_groups().is_empty());
+        if has_row_groups { self.take() } else { Ok(None) }
     }
 
     fn take(&mut self) -> Result<Option<Bytes>> {
-        self.writer.sync().map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
-        let bytes = mem::take(self.writer.inner_mut());
+        let writer = self.writer()?;
+        writer.sync().map_err(|error| Error::fatal("cannot encode a Parquet file").because(error))?;
+        let bytes = mem::take(writer.inner_mut());
         self.taken += bytes.len() as u64;
         Ok(if bytes.is_empty() { None } else { Some(bytes.into()) })
     }
@@ -263,11 +297,12 @@ impl PartFile {
     /// Ends the file, with `footer` as key-values of its metadata.
     pub fn finish(mut self, footer: &[(String, String)]) -> Result<EncodedTail> {
         self.flush_row_group()?;
+        let writer = self.writer()?;
         for (key, value) in footer {
-            self.writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+            writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
         }
-        self.writer.finish().map_err(failed)?;
-        let length = self.writer.bytes_written() as u64;
+        writer.finish().map_err(failed)?;
+        let length = writer.bytes_written() as u64;
         let bytes = self.take()?.unwrap_or_default();
         if self.taken != length {
             let taken = self.taken;

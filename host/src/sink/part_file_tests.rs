@@ -60,7 +60,7 @@ fn read(bytes: Vec<u8>) -> (RecordBatch, usize, Vec<(String, Option<String>)>) {
 #[test]
 fn the_file_reads_back_with_its_footer() {
     for compression in [Compression::Zstd, Compression::Snappy, Compression::Uncompressed] {
-        let mut file = PartFile::new(&options(compression)).unwrap();
+        let mut file = PartFile::new(&options(compression));
         file.write(&batch(0, 1_000)).unwrap();
         file.write(&batch(1_000, 5_000)).unwrap();
         let tail = file.finish(&[("wasmill.start".into(), "17".into())]).unwrap();
@@ -74,7 +74,7 @@ fn the_file_reads_back_with_its_footer() {
 
 #[test]
 fn the_types_are_what_analysts_expect() {
-    let file = PartFile::new(&options(Compression::Zstd)).unwrap();
+    let file = PartFile::new(&options(Compression::Zstd));
     let tail = file.finish(&[]).unwrap();
     let builder = ParquetRecordBatchReaderBuilder::try_new(tail.bytes).unwrap();
     assert_eq!(builder.schema().fields(), schema().fields());
@@ -93,7 +93,7 @@ fn the_types_are_what_analysts_expect() {
 
 #[test]
 fn only_text_has_dictionaries_and_pages_have_an_index() {
-    let mut file = PartFile::new(&options(Compression::Zstd)).unwrap();
+    let mut file = PartFile::new(&options(Compression::Zstd));
     file.write(&batch(0, 5_000)).unwrap();
     let tail = file.finish(&[]).unwrap();
     let builder = ParquetRecordBatchReaderBuilder::try_new(tail.bytes).unwrap();
@@ -107,7 +107,7 @@ fn only_text_has_dictionaries_and_pages_have_an_index() {
 
 #[test]
 fn flushed_rows_are_final_and_free_their_memory() {
-    let mut file = PartFile::new(&options(Compression::Zstd)).unwrap();
+    let mut file = PartFile::new(&options(Compression::Zstd));
     assert_eq!(file.memory_bytes(), 0);
     file.write(&batch(0, 10)).unwrap();
     let waiting = file.memory_bytes();
@@ -126,7 +126,7 @@ fn flushed_rows_are_final_and_free_their_memory() {
 #[test]
 fn a_row_group_ends_at_its_size() {
     let options = PartFileOptions::new(schema(), Compression::Uncompressed, 100_000).unwrap();
-    let mut file = PartFile::new(&options).unwrap();
+    let mut file = PartFile::new(&options);
     for from in 0..20 {
         file.write(&batch(from * 1_000, 1_000)).unwrap();
     }
@@ -146,7 +146,7 @@ fn names_that_differ_in_case_only_are_refused() {
 
 #[test]
 fn a_batch_of_another_schema_is_an_error() {
-    let mut file = PartFile::new(&options(Compression::Zstd)).unwrap();
+    let mut file = PartFile::new(&options(Compression::Zstd));
     assert!(file.write(&batch(0, 10).project(&[0, 1]).unwrap()).is_err());
 }
 
@@ -154,7 +154,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn however_it_is_cut_it_reads_back(steps in proptest::collection::vec((0_i32..600, 0_u8..12), 0..40)) {
-        let mut file = PartFile::new(&options(Compression::Zstd)).unwrap();
+        let mut file = PartFile::new(&options(Compression::Zstd));
         let (mut from, mut bytes) = (0, Vec::new());
         for (count, then) in steps {
             // Mostly small slices of larger batches, as the partitioner makes them.

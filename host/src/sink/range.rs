@@ -116,7 +116,7 @@ impl OpenRange {
         let file = match self.files.get_mut(&piece.hive_partition) {
             Some(file) => file,
             None => {
-                let file = OpenFile::new(&self.context.options, &self.memory)?;
+                let file = OpenFile::new(&self.context.options, &self.memory);
                 self.files.entry(Arc::clone(&piece.hive_partition)).or_insert(file)
             }
         };
@@ -153,7 +153,7 @@ impl OpenRange {
             let file = match self.dead_letter_files.get_mut(&day) {
                 Some(file) => file,
                 None => {
-                    let file = OpenFile::new(&self.context.dead_letter_options, &self.memory)?;
+                    let file = OpenFile::new(&self.context.dead_letter_options, &self.memory);
                     self.dead_letter_files.entry(day).or_insert(file)
                 }
             };
@@ -294,15 +294,15 @@ impl OpenRange {
 }
 
 impl OpenFile {
-    fn new(options: &PartFileOptions, memory: &Arc<Memory>) -> Result<Self> {
-        Ok(Self {
-            part: PartFile::new(options)?,
+    fn new(options: &PartFileOptions, memory: &Arc<Memory>) -> Self {
+        Self {
+            part: PartFile::new(options),
             upload: None,
             held: Held::new(memory),
             rows: 0,
             min_event_time_us: None,
             max_event_time_us: None,
-        })
+        }
     }
 
     fn write(&mut self, rows: &RecordBatch, staging: &Staging) -> Result<()> {

@@ -121,7 +121,7 @@ fn encode(config: &Config, batches: &[RecordBatch]) -> Result<(u64, usize)> {
     for batch in batches {
         for piece in partitioner.split(batch, NOW_MS)?.pieces {
             if !open.contains_key(&piece.hive_partition) {
-                open.insert(Arc::clone(&piece.hive_partition), PartFile::new(&options)?);
+                open.insert(Arc::clone(&piece.hive_partition), PartFile::new(&options));
             }
             if let Some(file) = open.get_mut(&piece.hive_partition) {
                 file.write(&piece.rows)?;
