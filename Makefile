@@ -58,7 +58,7 @@ chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked 
 	$(CHAOS) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --results
 
 soak: ## a hundred thousand simulated runs, the model's large worlds, random guests and modules (some twenty minutes)
-	WASMILL_RUNS=100000 cargo test --release --workspace exactly_once_whatever_fails
+	WASMILL_RUNS=100000 WASMILL_LENGTHS=drawn cargo test --release --workspace exactly_once_whatever_fails
 	WASMILL_FUZZ_SECONDS=60 cargo test --release --workspace --lib transform::tests::fuzz
 	cargo run --release $(MODEL) -- large
 

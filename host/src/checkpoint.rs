@@ -279,6 +279,24 @@ pub fn target_name(topic_partition: &TopicPartition, start: i64, number: usize, 
     }
 }
 
+/// The topic partition of a file of this name; `None`: it is not one of ours.
+pub fn topic_partition_of(name: &str) -> Option<TopicPartition> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
+    // A topic may have any of these signs in its name, so what stands behind it is read from the end.
+    let stem = match stem.rsplit_once('-') {
+        Some((rest, last)) if !is_number(last) => {
+            let occasion = last.strip_prefix("pass").or_else(|| last.strip_prefix("replay"))?;
+            is_number(occasion).then_some(rest)?
+        }
+        _ => stem,
+    };
+    let mut parts = stem.rsplitn(4, '-');
+    let (number, start, partition, topic) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let partition = partition.parse().ok().filter(|_| is_number(partition))?;
+    (is_number(number) && is_number(start) && !topic.is_empty()).then(|| TopicPartition::new(topic, partition))
+}
+
 /// What a name in a chain's directory stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainName {

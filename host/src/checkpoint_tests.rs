@@ -92,6 +92,28 @@ fn a_later_pass_needs_the_later_format_and_other_names() {
     assert_eq!(target_name(&topic_partition, 10, 0, Occasion::Pass(1)), "part-t-3-10-0-pass1.parquet");
 }
 
+proptest! {
+    #[test]
+    fn a_file_tells_whose_it_is(
+        topic in "[a-z0-9._-]{1,12}", partition in 0..1_000i32, start in 0..i64::MAX, number in 0..50usize, again in 0..3u32,
+    ) {
+        let topic_partition = TopicPartition::new(topic, partition);
+        let occasions = [Occasion::Pass(again), Occasion::Replay(start.unsigned_abs())];
+        for occasion in occasions {
+            let name = target_name(&topic_partition, start, number, occasion);
+            prop_assert_eq!(topic_partition_of(&name), Some(topic_partition.clone()), "{}", name);
+        }
+    }
+
+    #[test]
+    fn other_names_tell_nothing(name in "(part-)?[a-z0-9-]{0,12}(\\.parquet)?") {
+        // Whatever is taken for one of ours could be one.
+        if let Some(of) = topic_partition_of(&name) {
+            prop_assert!(name.starts_with(&format!("part-{}-{}", of.topic, of.partition)), "{}", name);
+        }
+    }
+}
+
 /// A replay of three letters at position 10.
 fn replay() -> Record {
     let letters = ReplayedLetters { file: "/d/day=1/b.parquet".into(), rows: vec![(0, 2), (9, 10)] };

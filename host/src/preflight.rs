@@ -113,7 +113,7 @@ impl Preflight {
     async fn locations(&mut self, config: &Config) {
         let places = [
             ("table", &config.table.location),
-            ("dead letters", &config.dead_letters),
+            ("dead letters", &config.dead_letters.location),
             ("checkpoint", &config.checkpoint.location),
         ];
         let owner = Owner {

@@ -26,6 +26,11 @@ fi
 need python3-venv has_venv
 need openjdk-17-jdk-headless sh -c 'command -v java && command -v keytool'
 need maven command -v mvn
+# For the C filter of guest-sdk/docs/other-languages.md.
+need clang command -v clang
+need lld command -v wasm-ld
+need wasi-libc test -e /usr/lib/wasm32-wasi/libc.a
+need libclang-rt-14-dev-wasm32 sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a'
 
 if ((${#missing[@]})); then
     install="apt-get install -y --no-install-recommends ${missing[*]}"

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::binary::{self, root, run, stderr, stdout};
-use crate::deployments::{Job, end, produce_until, swapped};
+use crate::deployments::{Job, end, module, produce_until, swapped};
 use crate::kafka::broker;
 use crate::servers;
 
@@ -74,12 +74,20 @@ fn every_role_may_do_what_it_says_and_the_document_tells_the_truth() {
     let url = address(&job.path("a.log"));
     job.wait("rows of all topic partitions", |records| swapped(records, 1) == 4);
 
+    let ask = |arguments: &[&str], token: &str| {
+        let mut command = binary::command();
+        command.args(arguments).env("WASMILL_URL", &url).env("WASMILL_TOKEN", token);
+        command.output().expect("the binary can be started")
+    };
+    let token = |role: &str| secrets[role].as_str().expect("a token");
+    over_http(&job, |arguments, role| ask(arguments, token(role)));
+
     let facts = job.path("facts.json");
     let told = json!({ "tokens": secrets, "other": other, "topic_partitions": 4, "planted": PLANTED });
     std::fs::write(&facts, told.to_string()).expect("the facts can be written");
     let bearer = format!("Authorization: Bearer {}", secrets["admin"].as_str().expect("a token"));
     let schema = format!("{url}/openapi.json");
-    // Streams of events never end, so they are not among it.
+    // Streams of events never end, and a range is rebuilt wherever the request says: neither is among it.
     let most =
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth";
     let directory = &job.path(".");
@@ -93,7 +101,7 @@ fn every_role_may_do_what_it_says_and_the_document_tells_the_truth() {
             "-H",
             &bearer,
             "--exclude-path-regex",
-            "events$",
+            "(events|reprocesses)$",
             "--checks",
             most,
             "--max-examples",
@@ -104,12 +112,6 @@ fn every_role_may_do_what_it_says_and_the_document_tells_the_truth() {
             "off",
         ],
     );
-    let ask = |arguments: &[&str], token: &str| {
-        let mut command = binary::command();
-        command.args(arguments).env("WASMILL_URL", &url).env("WASMILL_TOKEN", token);
-        command.output().expect("the binary can be started")
-    };
-    let token = |role: &str| secrets[role].as_str().expect("a token");
     for verb in [&["status", "--json"][..], &["deployments", "--json"], &["logs", "--transform", "keep-plays"]] {
         let output = ask(verb, token("payloads"));
         assert!(output.status.success(), "{verb:?}: {}", stderr(&output));
@@ -145,6 +147,64 @@ fn every_role_may_do_what_it_says_and_the_document_tells_the_truth() {
     for secret in tokens.chain([PLANTED]) {
         assert!(!everything.contains(secret), "a secret stands in a file");
     }
+}
+
+/// What transforms and deployments need, asked of a host.
+fn over_http(job: &Job, ask: impl Fn(&[&str], &str) -> std::process::Output) {
+    let path = module("keep-plays");
+    let path = path.to_str().expect("a path");
+    let push = ["push", path, "--version", "9.0.0", "--json"];
+    let refused = ask(&push, "payloads");
+    assert!(stderr(&refused).contains("needs the role deployer"), "{}", stderr(&refused));
+    for is_new in [true, false] {
+        let pushed = ask(&push, "deployer");
+        let told: Value = serde_json::from_str(&stdout(&pushed)).unwrap_or_else(|_| panic!("{}", stderr(&pushed)));
+        assert_eq!((&told["new"], &told["release"]["pushed_by"]), (&is_new.into(), &"token deployer".into()), "{told}");
+    }
+    let wrong = job.path("wrong.wasm");
+    std::fs::write(&wrong, b"hello").expect("a file");
+    let refused = ask(&["push", wrong.to_str().expect("a path")], "deployer");
+    assert!(stderr(&refused).contains("not a WebAssembly module"), "{}", stderr(&refused));
+    std::fs::write(&wrong, vec![0; (64 << 20) + 1]).expect("a file");
+    let refused = ask(&["push", wrong.to_str().expect("a path")], "deployer");
+    assert!(!refused.status.success() && stderr(&refused).contains("at most 67108864 bytes"), "{}", stderr(&refused));
+
+    let tried = ask(&["deploy", "keep-plays@9.0.0", "--sample", "0", "--dry-run", "--json"], "deployer");
+    let told: Value = serde_json::from_str(&stdout(&tried)).unwrap_or_else(|_| panic!("{}", stderr(&tried)));
+    assert_eq!(
+        (&told["accepted"], &told["proposal"]["deployment"]["transforms"][0]["version"]),
+        (&Value::Null, &"9.0.0".into())
+    );
+    let listed = ask(&["transforms", "show", "keep-plays@9.0.0", "--json"], "viewer");
+    assert!(stdout(&listed).contains("token deployer"), "{}", stderr(&listed));
+    let pulled = job.path("pulled.wasm");
+    let output = ["transforms", "pull", "keep-plays@9.0.0", "-o", pulled.to_str().expect("a path")];
+    assert!(stdout(&ask(&output, "viewer")).contains("keep-plays-9.0.0"));
+    assert_eq!(std::fs::read(&pulled).expect("a module"), std::fs::read(path).expect("a module"));
+    let withdrawn = ask(&["transforms", "remove", "keep-plays@9.0.0", "--note", "a test"], "deployer");
+    assert!(stdout(&withdrawn).contains("can be deployed no more"), "{}", stderr(&withdrawn));
+    let list = ask(&["transforms", "list"], "viewer");
+    assert!(stdout(&list).contains("withdrawn") && stdout(&list).contains("a test"), "{}", stderr(&list));
+    let unknown = ask(&["transforms", "show", "no-such"], "viewer");
+    assert!(stderr(&unknown).contains("never pushed"), "{}", stderr(&unknown));
+    let diff = ask(&["diff", "1", "1"], "viewer");
+    assert!(stdout(&diff).contains("from deployment 1 to 1"), "{}", stderr(&diff));
+    let replay = ask(&["replay", "--dead-letters", "--json"], "deployer");
+    let told: Value = serde_json::from_str(&stdout(&replay)).unwrap_or_else(|_| panic!("{}", stderr(&replay)));
+    assert_eq!((&told["done"], &told["total"]["replayed"]), (&false.into(), &0.into()), "{told}");
+    let into = job.path("rebuilt");
+    let rebuild = ["reprocess", "--from", "earliest", "--into", into.to_str().expect("a path"), "--json"];
+    assert!(stderr(&ask(&rebuild, "deployer")).contains("needs the role admin"));
+    let told = ask(&rebuild, "admin");
+    let plan: Value = serde_json::from_str(&stdout(&told)).unwrap_or_else(|_| panic!("{}", stderr(&told)));
+    assert_eq!(plan["plan"]["ranges"].as_array().map(Vec::len), Some(4), "{plan}");
+    let begun = Instant::now();
+    while !into.join("_reprocess/checkpoints").exists() {
+        assert!(begun.elapsed() < PATIENCE, "the host does not rebuild it");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let replay = ask(&["replay", "--dead-letters", "--why", "a test", "--yes"], "viewer");
+    assert!(stderr(&replay).contains("needs the role deployer"), "{}", stderr(&replay));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::simulation::guest;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds a shipped transform from source, once.
-fn module(name: &str) -> PathBuf {
+pub(crate) fn module(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let directory = BUILT.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deployments");
@@ -206,6 +206,7 @@ fn from_a_module_to_rows_and_back() {
     let rehearsal = &trial["proposal"]["rehearsal"];
     assert_eq!((&rehearsal["present"]["kept"], &rehearsal["new"]["kept"]), (&2.into(), &3.into()), "{rehearsal}");
     assert_eq!(rehearsal["changed"]["kept_now"]["count"], 1);
+    assert!(rehearsal["new"]["memory_bytes"].as_u64() > Some(0), "{rehearsal}");
     assert!(rehearsal["changed"]["kept_now"]["first"][0].as_str().expect("an example").contains('@'));
 
     job.done(&["deploy"], &["keep-plays", "--set", "keep-plays.min_seconds=30"]);

@@ -3,13 +3,19 @@
 //! `make test` starts the servers and tells their addresses by environment variables ([`servers`]); none of these tests
 //! passes without them.
 
+/// As the binary has it: the simulation makes and frees a great deal.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod admin;
 mod binary;
 mod cli;
+mod dead_letters;
 mod deployments;
 mod golden;
 mod hdfs;
 mod kafka;
+mod languages;
 mod main_job;
 mod memory;
 mod model;

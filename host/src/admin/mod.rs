@@ -14,17 +14,23 @@ pub mod audit;
 mod caller;
 mod events;
 mod orders;
+mod releases;
+mod replays;
+mod reprocesses;
 mod routes;
 mod tls;
 pub mod tokens;
+pub mod upload;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum_server::Handle;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
 use self::answer::Refusal;
@@ -38,6 +44,7 @@ use crate::registry::Registry;
 use crate::runtime::Runtime;
 use crate::status::lines::Lines;
 use crate::status::{Board, Post};
+use crate::transform::vet::Vetting;
 
 pub use self::answer::Problem;
 pub use self::routes::document;
@@ -50,6 +57,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Streams of events at a time: each looks at storage every two seconds.
 const STREAMS: usize = 32;
+
+/// Modules of one address in a minute.
+const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// What handlers answer from.
 struct Office {
@@ -66,8 +76,12 @@ struct Office {
     over: Arc<AtomicBool>,
     /// A turn for each stream of events.
     streams: Arc<Semaphore>,
-    /// The turn of whoever deploys.
+    /// The turn of whoever deploys, uploads or replays.
     orders: Arc<Semaphore>,
+    /// The turn of whoever rebuilds a range, which may take hours.
+    rebuilding: Arc<Semaphore>,
+    uploads: DefaultKeyedRateLimiter<IpAddr>,
+    vetting: Vetting,
     /// Where compiled modules are kept.
     module_cache: Option<PathBuf>,
     tokio: tokio::runtime::Handle,
@@ -99,7 +113,7 @@ impl Server {
         board: Arc<Board>,
         runtime: Arc<dyn Runtime>,
         over: Arc<AtomicBool>,
-        module_cache: Option<PathBuf>,
+        (module_cache, vetting): (Option<PathBuf>, Vetting),
         tokio: &tokio::runtime::Handle,
     ) -> Result<Option<Self>> {
         let Some(admin) = &config.admin else { return Ok(None) };
@@ -122,6 +136,9 @@ impl Server {
             over,
             streams: Arc::new(Semaphore::new(STREAMS)),
             orders: Arc::new(Semaphore::new(1)),
+            rebuilding: Arc::new(Semaphore::new(1)),
+            uploads: RateLimiter::keyed(Quota::per_minute(UPLOADS)),
+            vetting,
             module_cache,
             tokio: tokio.clone(),
         });

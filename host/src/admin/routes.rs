@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -26,18 +26,21 @@ use super::audit::Change;
 use super::caller::Caller;
 use super::events::{self, Feed};
 use super::orders;
+use super::releases;
+use super::replays;
+use super::reprocesses;
 use super::tokens::Role;
+use super::upload;
 use crate::deployment::{Deployment, Entry};
 use crate::error::ErrorKind;
-use crate::registry::Listed;
 use crate::status::lines::{Line, LineLevel, LineReader, Wanted};
 use crate::status::{HostStatus, TopicPartitionState, metrics};
 
 /// The longest body of a request.
 const BODY_BYTES: usize = 64 << 10;
 
-/// The longest time until an answer begins: a deployment may be compiled and tried first.
-const ANSWER: Duration = Duration::from_secs(120);
+/// The longest time until an answer begins: a module may be looked at, a deployment compiled and tried first.
+const ANSWER: Duration = Duration::from_secs(240);
 
 type Asked = State<Arc<Office>>;
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -62,7 +65,10 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(host_events))
         .routes(routes!(deployments))
         .routes(routes!(deployment))
-        .routes(routes!(transforms))
+        .routes(routes!(releases::all))
+        .routes(routes!(releases::versions))
+        .routes(routes!(releases::module))
+        .routes(routes!(releases::withdraw))
         .routes(routes!(logs))
         .routes(routes!(log_events))
         .routes(routes!(pause))
@@ -71,6 +77,11 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(orders::rollback))
         .routes(routes!(promote))
         .routes(routes!(changes))
+        .routes(routes!(replays::replay))
+        .routes(routes!(reprocesses::reprocess))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES))
+        // Modules are longer: who sends one has a limit of his own.
+        .merge(OpenApiRouter::new().routes(routes!(upload::push)).layer(DefaultBodyLimit::disable()))
 }
 
 /// All of it, ready to be served.
@@ -82,7 +93,6 @@ pub(super) fn service(office: Arc<Office>) -> IntoMakeServiceWithConnectInfo<axu
         .method_not_allowed_fallback(not_so)
         .with_state(office)
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER))
-        .layer(RequestBodyLimitLayer::new(BODY_BYTES))
         .layer(CatchPanicLayer::new());
     router.into_make_service_with_connect_info::<SocketAddr>()
 }
@@ -215,13 +225,6 @@ async fn deployment(
     Ok(Json(found?))
 }
 
-/// The transforms that were pushed, all versions. Needs the role viewer.
-#[utoipa::path(get, path = "/v1/transforms", security(("token" = [])), responses((status = OK, body = Vec<Listed>)))]
-async fn transforms(State(office): Asked, caller: Caller) -> Answer<Vec<Listed>> {
-    caller.must(Role::Viewer)?;
-    Ok(Json(office.registry.list().await?))
-}
-
 /// Which of the guests' lines.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -273,11 +276,11 @@ async fn log_events(
 /// Why something is changed.
 #[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
-    /// It stands in the log of deployments and in the audit. At most 4 KiB.
+pub(super) struct Why {
+    /// It stands where the change is recorded, and in the audit. At most 4 KiB.
     #[serde(default)]
     #[schema(max_length = 1024)]
-    note: String,
+    pub(super) note: String,
 }
 
 /// Ends what is open on all hosts and reads no more until it is resumed. Needs the role deployer.

@@ -20,6 +20,8 @@ pub struct Facts {
     pub deep: bool,
     /// Whether files of other writers are in order.
     pub foreign_files: bool,
+    /// The first hive partition of the dead letters that has not expired; `None`: none expires.
+    pub first_kept: Option<String>,
 }
 
 /// Which of the two tables a file belongs to.

@@ -58,6 +58,7 @@ pub async fn gather(subject: &Subject, options: &Options) -> Result<Facts> {
         source: BTreeMap::new(),
         deep: options.deep,
         foreign_files: options.foreign_files,
+        first_kept: subject.first_kept.clone(),
     })
 }
 

@@ -8,6 +8,7 @@ use super::judge::accepted;
 use super::view::ChainView;
 use crate::checkpoint::{FileRecord, Record, RecordKind};
 use crate::source::TopicPartition;
+use crate::table::dead_letters::expiry::is_expired;
 
 /// A file as its record tells of it.
 #[derive(Clone, Copy)]
@@ -219,6 +220,12 @@ impl<'a> FileJudge<'a> {
         self.find(Code::CheckpointTooOld, Some(&of), directory, message);
     }
 
+    /// Whether a file of dead letters is old enough to have been removed.
+    fn has_expired(&self, part: Part, file: &FileRecord) -> bool {
+        let day = file.target.rsplit('/').nth(1).unwrap_or_default();
+        part == Part::DeadLetters && self.facts.first_kept.as_ref().is_some_and(|kept| is_expired(day, kept))
+    }
+
     /// Files that were published for certain and are not there.
     fn missing(&mut self) {
         let mut missing: Vec<Named<'a>> = Vec::new();
@@ -229,7 +236,8 @@ impl<'a> FileJudge<'a> {
                 for part in [Part::Table, Part::DeadLetters] {
                     for (number, file) in part.files(record).iter().enumerate() {
                         let is_there = self.seen.contains(&(part, file.target.as_str()));
-                        if !is_there && !accepted.contains(file.target.as_str()) {
+                        let may_be_gone = accepted.contains(file.target.as_str()) || self.has_expired(part, file);
+                        if !is_there && !may_be_gone {
                             missing.push(Named { topic_partition, record, file, number, part });
                         }
                     }

@@ -41,6 +41,7 @@ use crate::error::Result;
 use crate::runtime::Runtime;
 use crate::source::TopicPartition;
 use crate::storage::{self, Location};
+use crate::table::dead_letters::expiry;
 
 /// What is audited.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub struct Subject {
     pub table: Location,
     /// The dead letters.
     pub dead_letters: Location,
+    /// The first hive partition of the dead letters that has not expired; `None`: none expires.
+    pub first_kept: Option<String>,
 }
 
 /// How an audit looks.
@@ -82,7 +85,11 @@ impl Subject {
             pipeline: config.name.clone(),
             checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,
             table: storage::open(&config.table.location, &config.storage)?,
-            dead_letters: storage::open(&config.dead_letters, &config.storage)?,
+            dead_letters: storage::open(&config.dead_letters.location, &config.storage)?,
+            first_kept: config
+                .dead_letters
+                .retention
+                .map(|retention| expiry::first_kept(retention, jiff::Timestamp::now().as_millisecond())),
         })
     }
 

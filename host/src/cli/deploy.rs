@@ -1,7 +1,6 @@
 //! `wasmill deploy PIPELINE TRANSFORM...` and `wasmill rollback PIPELINE [TO]`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -15,7 +14,7 @@ use wasmill::transform::TransformEngine;
 
 use super::logging;
 use super::registry::Desk;
-use super::remote::{self, Remote, Target};
+use super::remote::{self, Host, Remote, Target};
 
 /// Deploy uploaded transforms: every host of the pipeline swaps to them at the next range, without a pause.
 ///
@@ -27,20 +26,22 @@ use super::remote::{self, Remote, Target};
   wasmill deploy host/pipelines/uploaded.toml keep-plays@1.2.0 enrich-geo --set keep-plays.min_seconds=45 --note 'longer plays'
   wasmill deploy host/pipelines/uploaded.toml mask-pii --set mask-pii.key=env:PII_KEY --dry-run
   wasmill deploy host/pipelines/uploaded.toml keep-plays@1.3.0 --canary 1/8 --bounds rejected=0.1,slower=5
-  wasmill deploy host/pipelines/uploaded.toml short=keep-plays long=keep-plays --set long.min_seconds=300")]
+  wasmill deploy host/pipelines/uploaded.toml short=keep-plays long=keep-plays --set long.min_seconds=300
+  wasmill deploy --url https://host-1:8780 keep-plays@1.2.0")]
 pub(crate) struct Arguments {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// NAME, NAME@VERSION (without one: the newest), or OTHER=NAME@VERSION for a name of its own.
-    #[arg(required = true, value_name = "TRANSFORM")]
-    transforms: Vec<Placement>,
+    /// The pipeline file (not with --url), then NAME, NAME@VERSION (without one: the newest), or OTHER=NAME@VERSION for a
+    /// name of its own.
+    #[arg(required = true, num_args = 1.., value_names = ["PIPELINE", "TRANSFORM"])]
+    words: Vec<String>,
+    #[command(flatten)]
+    host: Host,
     /// A setting; a secret as env:VARIABLE or file:/PATH, which every host looks up. Again for more.
     #[arg(long, value_name = "TRANSFORM.SETTING=VALUE")]
     set: Vec<String>,
     /// Back to the transform's own default. Again for more.
     #[arg(long, value_name = "TRANSFORM.SETTING")]
     unset: Vec<String>,
-    /// memory, deadline, output, high_water, log_lines, log_bytes or metrics of a transform. Again for more.
+    /// memory, deadline, output, high_water, log_lines, log_bytes, metrics or instances of a transform. Again for more.
     #[arg(long = "limit", value_name = "TRANSFORM.LIMIT=VALUE")]
     limits: Vec<String>,
     /// dead-letter, stop or skip. Again for more.
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     canary: Option<u32>,
     /// How much worse a canary may do before hosts end its trial by themselves.
     #[arg(long, value_name = "BOUNDS", requires = "canary", default_value = "failed=0.001,rejected=0.02,slower=3")]
-    bounds: Bounds,
+    bounds: String,
     #[command(flatten)]
     how: How,
 }
@@ -112,7 +113,23 @@ struct How {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { pipeline, transforms, set, unset, limits, on_failure, canary, bounds, how } = self;
+        let Self { words, host, set, unset, limits, on_failure, canary, bounds, how } = self;
+        let (place, transforms) = host.place_of(words, |word| word.parse::<Placement>().is_ok())?;
+        if transforms.is_empty() {
+            return Err(Error::config("which transforms?").hint("name the whole chain, in order").into());
+        }
+        let pipeline = match place {
+            remote::Place::Storage(pipeline) => pipeline,
+            remote::Place::Host(host) => {
+                let asked = json!({
+                    "transforms": transforms, "set": set, "unset": unset, "limits": limits, "on_failure": on_failure,
+                    "canary": canary, "bounds": canary.map(|_| bounds),
+                });
+                return how.ask(&host, "v1/deployments", asked);
+            }
+        };
+        let bounds: Bounds = bounds.parse()?;
+        let transforms = transforms.iter().map(|text| text.parse()).collect::<Result<Vec<Placement>>>()?;
         let desk = Desk::open(&pipeline)?;
         desk.must_be_deployed()?;
         let request = Request { transforms, set, unset, limits, on_failure };
@@ -131,7 +148,7 @@ impl Rollback {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let to = self.number.or(self.to);
         match self.target.place()? {
-            remote::Place::Host(host) => self.how.ask(&host, to),
+            remote::Place::Host(host) => self.how.ask(&host, "v1/rollback", json!({ "to": to })),
             remote::Place::Storage(pipeline) => {
                 let desk = Desk::open(&pipeline)?;
                 desk.must_be_deployed()?;
@@ -162,20 +179,31 @@ impl Promote {
 }
 
 impl How {
-    /// A rollback by a host.
-    fn ask(self, host: &Remote, to: Option<u64>) -> anyhow::Result<ExitCode> {
+    /// An order that a host carries out.
+    fn ask(self, host: &Remote, path: &str, mut asked: serde_json::Value) -> anyhow::Result<ExitCode> {
         let Self { note, sample, allow_schema_change, dry_run, json } = self;
-        let asked = json!({
-            "to": to, "note": note, "sample": sample, "allow_schema_change": allow_schema_change, "dry_run": dry_run,
-        });
-        let answer: serde_json::Value = host.post("v1/rollback", &asked)?;
+        for (key, value) in [
+            ("note", json!(note)),
+            ("sample", json!(sample)),
+            ("allow_schema_change", json!(allow_schema_change)),
+            ("dry_run", json!(dry_run)),
+        ] {
+            asked[key] = value;
+        }
+        let answer: serde_json::Value = host.post(path, &asked)?;
         let mut out = std::io::stdout().lock();
         if json {
             print_json(&answer, &mut out)?;
             return Ok(ExitCode::SUCCESS);
         }
-        match answer["accepted"]["deployment"]["number"].as_u64() {
-            Some(number) => writeln!(out, "deployment {number} runs within seconds")?,
+        match answer["accepted"]["number"].as_u64() {
+            Some(number) if answer["accepted"]["canary"].is_object() => {
+                writeln!(out, "deployment {number} is on trial within seconds; next: promote or rollback")?;
+            }
+            Some(_) => {
+                let number = &answer["accepted"]["deployment"]["number"];
+                writeln!(out, "deployment {number} runs within seconds")?;
+            }
             None => writeln!(out, "nothing was done: it was only tried, or runs already; --json tells more")?,
         }
         Ok(ExitCode::SUCCESS)

@@ -1,16 +1,16 @@
 //! `wasmill deployments PIPELINE`, `wasmill diff PIPELINE A B`, `wasmill pause|resume PIPELINE`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use wasmill::deployment::difference::Difference;
 use wasmill::deployment::{Action, Deployed, Deployment, Entry};
+use wasmill::error::Error;
 use wasmill::registry::time;
 use wasmill::table::print::{print_json, printable};
 
 use super::registry::Desk;
-use super::remote::{Place, Target};
+use super::remote::{Host, Place, Target};
 
 /// List the deployments of a pipeline: what ran since when, who deployed it and why.
 #[derive(clap::Args)]
@@ -27,14 +27,15 @@ pub(crate) struct Arguments {
 
 /// Show what changes from one deployment to another.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill diff host/pipelines/uploaded.toml 3 5")]
+#[command(after_help = "Examples:
+  wasmill diff host/pipelines/uploaded.toml 3 5
+  wasmill diff --url https://host-1:8780 3 5")]
 pub(crate) struct Diff {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// The number of the one.
-    from: u64,
-    /// The number of the other.
-    to: u64,
+    /// The pipeline file (not with --url), and the numbers of the one and the other.
+    #[arg(required = true, num_args = 2..=3, value_names = ["PIPELINE", "FROM", "TO"])]
+    words: Vec<String>,
+    #[command(flatten)]
+    host: Host,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -139,15 +140,30 @@ fn print_entry(out: &mut impl std::io::Write, entry: &Entry, is_newest: bool) ->
 
 impl Diff {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let from = desk.tokio.block_on(desk.log.deployment(self.from))?;
-        let to = desk.tokio.block_on(desk.log.deployment(self.to))?;
-        let difference = Difference::between(Some(&from), &to);
+        let (place, numbers) = self.host.place_of(self.words, |word| word.parse::<u64>().is_ok())?;
+        let numbers: Result<Vec<u64>, _> = numbers.iter().map(|number| number.parse()).collect();
+        let Ok([from, to]) = numbers.as_deref() else {
+            return Err(Error::config("which deployments?")
+                .hint("two numbers, as `wasmill deployments` lists them")
+                .into());
+        };
+        let [old, new]: [Deployment; 2] = match place {
+            Place::Host(host) => {
+                let ask = |number| host.get(&format!("v1/deployments/{number}"), &[]);
+                [ask(from)?, ask(to)?]
+            }
+            Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                let ask = |number: &u64| desk.tokio.block_on(desk.log.deployment(*number));
+                [ask(from)?, ask(to)?]
+            }
+        };
+        let difference = Difference::between(Some(&old), &new);
         let mut out = std::io::stdout().lock();
         if self.json {
             print_json(&difference, &mut out)?;
         } else {
-            write!(out, "from deployment {} to {}:\n{difference}", self.from, self.to)?;
+            write!(out, "from deployment {from} to {to}:\n{difference}")?;
         }
         Ok(ExitCode::SUCCESS)
     }

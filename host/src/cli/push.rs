@@ -1,34 +1,37 @@
 //! `wasmill push PIPELINE FILE`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use semver::Version;
-use serde_json::json;
+use wasmill::admin::upload::{Named, Uploaded};
 use wasmill::error::{Error, Result};
-use wasmill::registry::{self, Pushed, Release, parse_version};
+use wasmill::registry::{self, Release, parse_version};
 use wasmill::report::grouped;
 use wasmill::table::print::print_json;
 
 use super::registry::Desk;
+use super::remote::{Host, Place, Remote};
 use super::{sign, vet};
 
 /// Upload a module, so that it can be deployed.
 ///
 /// The module is checked first, in a process of its own with limits: interface, imports, size, whether it compiles and
 /// describes itself. A version never changes: the same version with other bytes is refused. A signature that lies beside it
-/// as FILE.sig goes with it (`wasmill sign`).
+/// as FILE.sig goes with it (`wasmill sign`). With --url only FILE is given, and the host checks and stores it.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wasmill push host/pipelines/uploaded.toml target/transforms/keep_plays.wasm
-  wasmill push host/pipelines/uploaded.toml keep_long.wasm --name keep-long --version 1.2.0")]
+  wasmill push host/pipelines/uploaded.toml keep_long.wasm --name keep-long --version 1.2.0
+  wasmill push --url https://host-1:8780 keep_long.wasm")]
 pub(crate) struct Arguments {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// The module's file.
-    module: PathBuf,
+    /// The pipeline file, and the module's.
+    #[arg(value_names = ["PIPELINE", "FILE"], num_args = 1..=2, required = true)]
+    files: Vec<String>,
+    #[command(flatten)]
+    host: Host,
     /// The transform's name. Default: what the module says of itself.
     #[arg(long)]
     name: Option<String>,
@@ -42,43 +45,53 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let bytes = std::fs::read(&self.module)
-            .map_err(|error| Error::config(format!("cannot read {}", self.module.display())).because(error))?;
-        let vetted = vet::in_another_process(&self.pipeline, &self.module)?;
-        let said = |own: &str, flag: &str| {
-            let message = format!("{} does not say its {flag}", self.module.display());
-            if own.is_empty() { Err(Error::config(message).hint(format!("give --{flag}"))) } else { Ok(own.to_owned()) }
+        let Self { files, host, name, version, json } = self;
+        let is_module = files.len() == 1;
+        let (place, files) = host.place_of(files, |_| is_module)?;
+        let [module] = &files[..] else {
+            return Err(Error::config("which module?").hint("wasmill push PIPELINE FILE, or --url URL FILE").into());
         };
-        let name = self.name.clone().map_or_else(|| said(&vetted.module.name, "name"), Ok)?;
-        let version = match self.version.clone() {
-            Some(version) => version,
-            None => parse_version(&said(&vetted.module.version, "version")?)?,
-        };
-        let by = super::operator();
-        let signature = sign::beside(&self.module)?;
-        let push = desk.registry.push(Bytes::from(bytes), &vetted.module, (&name, version), signature, &by);
-        let pushed = desk.tokio.block_on(push)?;
-        self.tell(&pushed, vetted.remark.as_deref())?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn tell(&self, pushed: &Pushed, remark: Option<&str>) -> Result<(), anyhow::Error> {
-        let (is_new, release) = match pushed {
-            Pushed::New(release) => (true, release),
-            Pushed::AlreadyThere(release) => (false, release),
+        let module = PathBuf::from(module);
+        let bytes = std::fs::read(&module)
+            .map_err(|error| Error::config(format!("cannot read {}", module.display())).because(error))?;
+        let named = Named { name, version, signature: sign::beside(&module)? };
+        let (uploaded, target) = match &place {
+            Place::Host(host) => (ask(host, &named, bytes)?, "--url URL".to_owned()),
+            Place::Storage(pipeline) => (store(pipeline, &module, &named, bytes)?, pipeline.display().to_string()),
         };
         let mut out = std::io::stdout().lock();
-        if self.json {
-            return Ok(print_json(&json!({ "new": is_new, "release": release, "remark": remark }), &mut out)?);
+        if json {
+            print_json(&uploaded, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
         }
-        let Release { name, version, sha256, size, .. } = release;
-        let what = if is_new { "pushed" } else { "was there already" };
+        let Uploaded { new, release: Release { name, version, sha256, size, .. }, remark } = &uploaded;
+        let what = if *new { "pushed" } else { "was there already" };
         writeln!(out, "{name}@{version} {what}: {} bytes, sha256 {}", grouped(*size as u64), registry::short(sha256))?;
         if let Some(remark) = remark {
             writeln!(out, "  note: without settings, and for this pipeline's events, it says: {remark}")?;
         }
-        writeln!(out, "  next: wasmill deploy {} {name}@{version}", self.pipeline.display())?;
-        Ok(())
+        writeln!(out, "  next: wasmill deploy {target} {name}@{version}")?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+fn store(pipeline: &Path, module: &Path, named: &Named, bytes: Vec<u8>) -> Result<Uploaded> {
+    let desk = Desk::open(pipeline)?;
+    let vetted = vet::in_another_process(pipeline, module)?;
+    let (name, version) = named.or_as_it_says(&vetted)?;
+    let by = super::operator();
+    let push = desk.registry.push(Bytes::from(bytes), &vetted.module, (&name, version), named.signature.clone(), &by);
+    Ok(Uploaded::of(desk.tokio.block_on(push)?, vetted))
+}
+
+fn ask(host: &Remote, named: &Named, bytes: Vec<u8>) -> Result<Uploaded> {
+    let signature = named.signature.as_ref().map(serde_json::to_string).transpose();
+    let signature = signature.map_err(|error| Error::fatal("the signature cannot be sent").because(error))?;
+    let parts = [
+        ("name", named.name.clone()),
+        ("version", named.version.as_ref().map(Version::to_string)),
+        ("signature", signature),
+    ];
+    let query: Vec<_> = parts.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    host.send("v1/transforms", &query, bytes)
 }

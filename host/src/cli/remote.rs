@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, RequestBuilder, StatusCode, Url};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use wasmill::error::{Error, Result};
 
 /// How long a connection, and the whole of an answer, may take.
 const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(300);
 
 /// Which pipeline: a file, whose storage is looked at, or a host, which is asked.
 #[derive(clap::Args)]
@@ -47,6 +48,27 @@ pub(super) enum Place {
     Storage(PathBuf),
     /// On a host.
     Host(Remote),
+}
+
+impl Host {
+    /// Whether the first of `words` names a pipeline file, and what follows it; without a file it is a host that is asked.
+    /// `is_argument`: whether a word can be what follows. A pipeline file that is given goes before WASMILL_URL.
+    pub(super) fn place_of(
+        &self,
+        mut words: Vec<String>,
+        is_argument: impl Fn(&str) -> bool,
+    ) -> Result<(Place, Vec<String>)> {
+        match &self.url {
+            Some(url) if words.first().is_none_or(|word| is_argument(word)) => {
+                Ok((Place::Host(self.remote(url)?), words))
+            }
+            _ if words.is_empty() => Err(Error::config("neither a pipeline file nor --url was given")),
+            _ => {
+                let pipeline = PathBuf::from(words.remove(0));
+                Ok((Place::Storage(pipeline), words))
+            }
+        }
+    }
 }
 
 impl Target {
@@ -101,12 +123,38 @@ impl Remote {
         self.answer(self.client.post(self.at(path)?).json(body))
     }
 
+    /// Posts what is no JSON.
+    pub(super) fn send<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)], body: Vec<u8>) -> Result<T> {
+        self.answer(
+            self.client.post(self.at(path)?).query(query).header("content-type", "application/octet-stream").body(body),
+        )
+    }
+
+    /// Fetches a file: its name, as the host gives it, and its bytes.
+    pub(super) fn fetch(&self, path: &str) -> Result<(String, Vec<u8>)> {
+        let (headers, bytes) = self.answered(self.client.get(self.at(path)?))?;
+        let disposition = headers.get(CONTENT_DISPOSITION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let name = disposition.split_once("filename=\"").and_then(|(_, rest)| rest.split_once('"'));
+        // It becomes the name of a file here.
+        let name = name.map(|(name, _)| name).filter(|name| !name.is_empty() && !name.contains(['/', '\\']));
+        let name = name.ok_or_else(|| Error::fatal(format!("{} does not say what it sends", self.url)))?;
+        Ok((name.to_owned(), bytes))
+    }
+
     fn at(&self, path: &str) -> Result<Url> {
         let base = format!("{}/{path}", self.url.as_str().trim_end_matches('/'));
         Url::parse(&base).map_err(|error| Error::config(format!("{} is no URL of a host", self.url)).because(error))
     }
 
     fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let (_, bytes) = self.answered(request)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::fatal(format!("{} answers what this version of wasmill does not understand", self.url))
+                .because(error)
+        })
+    }
+
+    fn answered(&self, request: RequestBuilder) -> Result<(HeaderMap, Vec<u8>)> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -117,17 +165,12 @@ impl Remote {
                 .because(error)
                 .hint("does a host run there with a section [admin], and is it http or https?")
         };
-        let (status, bytes) = self.tokio.block_on(async {
+        let (status, headers, bytes) = self.tokio.block_on(async {
             let answer = request.send().await.map_err(unanswered)?;
-            let status = answer.status();
-            Ok::<_, Error>((status, answer.bytes().await.map_err(unanswered)?))
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            Ok::<_, Error>((status, headers, answer.bytes().await.map_err(unanswered)?))
         })?;
-        if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|error| {
-                Error::fatal(format!("{url} answers what this version of wasmill does not understand")).because(error)
-            });
-        }
-        Err(refused(url, status, &bytes))
+        if status.is_success() { Ok((headers, bytes.into())) } else { Err(refused(url, status, &bytes)) }
     }
 }
 

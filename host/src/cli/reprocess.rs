@@ -1,7 +1,6 @@
 //! `wasmill reprocess PIPELINE --from ... --into LOCATION`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use wasmill::reprocess::{self, Plan, Request};
 use wasmill::table::print::{print_json, printable};
 
 use super::live::Live;
+use super::remote::{Place, Target};
 use super::stop;
 
 /// Rebuild a range of the topics with a given deployment into another location.
@@ -22,10 +22,11 @@ use super::stop;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   wasmill reprocess host/pipelines/listen-events.toml --from 2026-11-01 --to 2026-11-02 --into /data/rebuilt --deployment 7
-  wasmill reprocess host/pipelines/listen-events.toml --from listen_events/3=1200 --into /data/rebuilt")]
+  wasmill reprocess host/pipelines/listen-events.toml --from listen_events/3=1200 --into /data/rebuilt
+  wasmill reprocess --url https://host-1:8780 --from earliest --into hdfs://namenode:9000/rebuilt --dry-run")]
 pub(crate) struct Arguments {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Where to begin: a time for all topic partitions, earliest, or TOPIC/N=OFFSET for each that is meant.
     #[arg(long, value_name = "TIME|TOPIC/N=OFFSET", required = true)]
     from: Vec<String>,
@@ -48,8 +49,30 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(&self.pipeline)?;
+        let place = self.target.place()?;
         let Self { from, to, into, deployment, dry_run, json, .. } = self;
+        let mut out = std::io::stdout().lock();
+        let pipeline = match place {
+            Place::Storage(pipeline) => pipeline,
+            Place::Host(host) => {
+                let asked =
+                    json!({ "from": from, "to": to, "into": into, "deployment": deployment, "dry_run": dry_run });
+                let plan: Plan = host.post("v1/reprocesses", &asked)?;
+                if json {
+                    print_json(&json!({ "plan": plan, "summary": null }), &mut out)?;
+                } else {
+                    print_plan(&plan, &mut out)?;
+                    let next = if dry_run {
+                        "nothing was done yet: without --dry-run it is"
+                    } else {
+                        "the host does it; its audit says when it is done"
+                    };
+                    writeln!(out, "{next}")?;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let config = Config::load(&pipeline)?;
         let request = Request { from, to, into, deployment };
         let options = RunOptions {
             until_caught_up: true,
@@ -57,10 +80,10 @@ impl Arguments {
             stop: stop::flag()?,
             progress: Arc::new(Progress::default()),
             operator: super::operator(),
+            vetting: super::vet::by_this_program(pipeline),
         };
         let prepared = reprocess::prepare(&config, &request, &options)?;
         let plan = prepared.plan.clone();
-        let mut out = std::io::stdout().lock();
         if dry_run {
             if json {
                 print_json(&json!({ "plan": plan, "summary": null }), &mut out)?;

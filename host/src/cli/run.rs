@@ -11,7 +11,7 @@ use wasmill::pipeline::{self, RunOptions};
 use wasmill::report::Progress;
 
 use super::live::Live;
-use super::stop;
+use super::{stop, vet};
 
 /// Run a pipeline until its source ends, or until Ctrl-C or SIGTERM.
 ///
@@ -50,6 +50,7 @@ impl Arguments {
             stop: stop::flag()?,
             progress: Arc::new(Progress::default()),
             operator: super::operator(),
+            vetting: vet::by_this_program(self.pipeline.clone()),
         };
         let live = Live::start(Arc::clone(&options.progress))?;
         let result = pipeline::run(&config, &options);

@@ -175,10 +175,11 @@ fn print_use(out: &mut impl Write, used: &TransformUse) -> std::io::Result<()> {
     let ms = |us: u64| format!("{:.1}", us as f64 / 1e3);
     writeln!(
         out,
-        "  memory {} of {} MiB  instances {}, {} retired  slowest batch {} of {} ms  output {} of {} MiB",
+        "  memory {} of {} MiB  instances {}{}, {} retired  slowest batch {} of {} ms  output {} of {} MiB",
         mib(used.memory_bytes),
         mib(used.memory_limit_bytes),
         used.instances,
+        used.instances_limit.map_or_else(String::new, |most| format!(" of {most}")),
         used.retired,
         ms(used.slowest_us),
         ms(used.deadline_us),

@@ -1,4 +1,4 @@
-//! `wasmill transform new|build|test|inspect`.
+//! `wasmill transform new|build|test|inspect|conform`.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use wasmill::error::Error;
 use wasmill::report::grouped;
 use wasmill::transform::scaffold::{self, Kind};
 use wasmill::transform::trial::{self, Difference};
-use wasmill::transform::{TransformEngine, build, inspect};
+use wasmill::transform::{TransformEngine, build, conform, inspect};
 
 /// Write, build and test transforms.
 #[derive(clap::Args)]
@@ -28,6 +28,7 @@ enum Step {
     Build(Build),
     Test(Test),
     Inspect(Inspect),
+    Conform(Conform),
 }
 
 /// Write a project for a new transform: code, a test, sample events, and the SDK beside it.
@@ -123,6 +124,25 @@ struct Inspect {
     json: bool,
 }
 
+/// Judge a module by the rules of the contract: what any transform must do, whatever it is for and made with.
+///
+/// For those who bring transforms to another language. The module runs in the production engine on batches made for the
+/// schema: nulls, extreme values, the borders of masks. Fails when a rule is broken that must be kept.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wasmill transform conform filter.wasm --schema host/pipelines/demo.toml
+  wasmill transform conform filter.wasm --schema schema.toml --settings min_seconds=10 --json")]
+struct Conform {
+    #[command(flatten)]
+    module: Module,
+    /// A file with a [schema] table, like a pipeline file: the columns that reach the module.
+    #[arg(long, value_name = "FILE")]
+    schema: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(clap::Args)]
 struct Module {
     /// The module's file.
@@ -139,6 +159,7 @@ impl Arguments {
             Step::Build(step) => step.run(),
             Step::Test(step) => step.run(),
             Step::Inspect(step) => step.run(),
+            Step::Conform(step) => step.run(),
         }
     }
 }
@@ -245,6 +266,23 @@ impl Inspect {
             write!(out, "{found}")?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Conform {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let schema = config::load_schema(&self.schema)?;
+        let path = self.module.module.clone();
+        let bytes = fs::read(&path).map_err(|error| cannot("read", &path, error))?;
+        let engine = TransformEngine::new(super::module_cache().as_deref())?;
+        let found = conform::judge(&engine, &self.module.config(), &bytes, &schema.arrow)?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
+        } else {
+            write!(out, "{found}")?;
+        }
+        Ok(if found.conforms() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use wasmill::error::Error;
+use serde_json::json;
+use wasmill::error::{Error, Result};
 use wasmill::registry::{Listed, Reference, Release, short, time};
 use wasmill::report::grouped;
 use wasmill::table::print::print_json;
 
 use super::registry::Desk;
+use super::remote::{Host, Place, Target};
 
 /// Look at uploaded transforms, fetch one, or take one out of use.
 #[derive(clap::Args)]
@@ -30,10 +32,12 @@ enum Command {
 
 /// List all transforms and versions.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill transforms list host/pipelines/uploaded.toml")]
+#[command(after_help = "Examples:
+  wasmill transforms list host/pipelines/uploaded.toml
+  wasmill transforms list --url https://host-1:8780")]
 struct List {
-    /// The pipeline file.
-    pipeline: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -41,12 +45,12 @@ struct List {
 
 /// Show the versions of one transform: who pushed which, when.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  wasmill transforms show host/pipelines/uploaded.toml keep-plays")]
+#[command(after_help = "Examples:
+  wasmill transforms show host/pipelines/uploaded.toml keep-plays
+  wasmill transforms show --url https://host-1:8780 keep-plays")]
 struct Show {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// NAME or NAME@VERSION.
-    transform: Reference,
+    #[command(flatten)]
+    which: Which,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -56,14 +60,12 @@ struct Show {
 ///
 /// Deployments that have it keep it, and its module stays, because a rollback may need it. The version is never free again.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  wasmill transforms remove host/pipelines/uploaded.toml keep-plays@1.2.0 --note 'drops half'"
-)]
+#[command(after_help = "Examples:
+  wasmill transforms remove host/pipelines/uploaded.toml keep-plays@1.2.0 --note 'drops half'
+  wasmill transforms remove --url https://host-1:8780 keep-plays@1.2.0")]
 struct Remove {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// NAME@VERSION.
-    transform: Reference,
+    #[command(flatten)]
+    which: Which,
     /// Why; it is recorded with your name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
@@ -71,17 +73,36 @@ struct Remove {
 
 /// Fetch the module of a version, checked against its hash.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  wasmill transforms pull host/pipelines/uploaded.toml keep-plays@1.2.0 -o keep_plays.wasm"
-)]
+#[command(after_help = "Examples:
+  wasmill transforms pull host/pipelines/uploaded.toml keep-plays@1.2.0 -o keep_plays.wasm
+  wasmill transforms pull --url https://host-1:8780 keep-plays")]
 struct Pull {
-    /// The pipeline file.
-    pipeline: PathBuf,
-    /// NAME@VERSION, or NAME for the newest.
-    transform: Reference,
+    #[command(flatten)]
+    which: Which,
     /// Where to write it. Default: NAME-VERSION.wasm in this directory.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// One transform of a pipeline.
+#[derive(clap::Args)]
+struct Which {
+    /// The pipeline file (not with --url), and NAME@VERSION, or NAME for all of them or the newest.
+    #[arg(required = true, num_args = 1..=2, value_names = ["PIPELINE", "TRANSFORM"])]
+    words: Vec<String>,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl Which {
+    fn place(self) -> Result<(Place, Reference)> {
+        let is_whole = self.words.len() == 1;
+        let (place, words) = self.host.place_of(self.words, |_| is_whole)?;
+        let [transform] = &words[..] else {
+            return Err(Error::config("which transform?").hint("give NAME or NAME@VERSION"));
+        };
+        Ok((place, transform.parse()?))
+    }
 }
 
 impl Arguments {
@@ -97,8 +118,13 @@ impl Arguments {
 
 impl List {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let all = desk.tokio.block_on(desk.registry.list())?;
+        let all: Vec<Listed> = match self.target.place()? {
+            Place::Host(host) => host.get("v1/transforms", &[])?,
+            Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.tokio.block_on(desk.registry.list())?
+            }
+        };
         print(&all, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -106,15 +132,13 @@ impl List {
 
 impl Show {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let mut found = desk.tokio.block_on(desk.registry.versions(&self.transform.name))?;
-        if let Some(version) = &self.transform.version {
-            found.retain(|listed| listed.release.version == *version);
-        }
-        if found.is_empty() {
-            // Says what there is instead.
-            desk.tokio.block_on(desk.registry.find(&self.transform))?;
-        }
+        let found: Vec<Listed> = match self.which.place()? {
+            (Place::Host(host), transform) => host.get(&format!("v1/transforms/{transform}"), &[])?,
+            (Place::Storage(pipeline), transform) => {
+                let desk = Desk::open(&pipeline)?;
+                desk.tokio.block_on(desk.registry.matching(&transform))?
+            }
+        };
         print(&found, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -155,12 +179,20 @@ fn print(all: &[Listed], json: bool) -> anyhow::Result<()> {
 
 impl Remove {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let Reference { name, version: Some(version) } = &self.transform else {
+        let (place, transform) = self.which.place()?;
+        let Reference { name, version: Some(version) } = &transform else {
             return Err(Error::config("which version?").hint("give NAME@VERSION").into());
         };
-        let desk = Desk::open(&self.pipeline)?;
-        let by = super::operator();
-        let release = desk.tokio.block_on(desk.registry.withdraw(name, version, &by, &self.note))?;
+        let release: Release = match place {
+            Place::Host(host) => {
+                host.post(&format!("v1/transforms/{transform}/withdraw"), &json!({ "note": self.note }))?
+            }
+            Place::Storage(pipeline) => {
+                let desk = Desk::open(&pipeline)?;
+                let by = super::operator();
+                desk.tokio.block_on(desk.registry.withdraw(name, version, &by, &self.note))?
+            }
+        };
         writeln!(std::io::stdout().lock(), "{}@{} can be deployed no more", release.name, release.version)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -168,17 +200,23 @@ impl Remove {
 
 impl Pull {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let desk = Desk::open(&self.pipeline)?;
-        let release = desk.tokio.block_on(desk.registry.find(&self.transform))?;
-        let bytes = desk.tokio.block_on(desk.registry.module_of(&release.name, &release.version, &release.sha256))?;
-        let Release { name, version, .. } = &release;
-        let output = self.output.unwrap_or_else(|| format!("{name}-{version}.wasm").into());
+        let (name, bytes) = match self.which.place()? {
+            (Place::Host(host), transform) => host.fetch(&format!("v1/transforms/{transform}/module"))?,
+            (Place::Storage(pipeline), transform) => {
+                let desk = Desk::open(&pipeline)?;
+                let Release { name, version, sha256, .. } = desk.tokio.block_on(desk.registry.find(&transform))?;
+                let bytes = desk.tokio.block_on(desk.registry.module_of(&name, &version, &sha256))?;
+                (format!("{name}-{version}.wasm"), bytes.into())
+            }
+        };
+        let output = self.output.unwrap_or_else(|| name.clone().into());
         std::fs::write(&output, &bytes)
             .map_err(|error| Error::config(format!("cannot write {}", output.display())).because(error))?;
         writeln!(
             std::io::stdout().lock(),
-            "{}: {name}@{version}, {} bytes",
+            "{}: {}, {} bytes",
             output.display(),
+            name.trim_end_matches(".wasm"),
             grouped(bytes.len() as u64)
         )?;
         Ok(ExitCode::SUCCESS)

@@ -3,13 +3,14 @@
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use wasmill::config::Config;
 use wasmill::error::{Error, ErrorKind, Result};
 use wasmill::transform::TransformEngine;
-use wasmill::transform::vet::{self, Vetted};
+use wasmill::transform::vet::{self, Vetted, Vetting};
 
 /// How long the other process may take, waiting included.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -41,6 +42,11 @@ impl Arguments {
         std::io::stdout().flush()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What looks at modules for the columns of a pipeline.
+pub(super) fn by_this_program(pipeline: PathBuf) -> Vetting {
+    Arc::new(move |module| in_another_process(&pipeline, module))
 }
 
 /// Looks at a module in another process. What that says of a module which may not be uploaded is printed by it.

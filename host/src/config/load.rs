@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
-use super::{BreakerConfig, Config, LimitsConfig, Then, admin, source, table, transform, value};
+use super::{BreakerConfig, Config, LimitsConfig, Then, admin, dead_letters, source, table, transform, value};
 use crate::decode::schema::EventSchema;
 use crate::error::{Error, Result};
 use crate::storage::StorageOptions;
@@ -128,7 +128,7 @@ fn config(root: Section<'_>) -> Option<Config> {
     // Transforms with mistakes are not in the list, but the file means them to be.
     let is_final = !deployed && root.sections("transforms").is_empty();
     let table = table::table(&root, schema.as_ref(), is_final);
-    let dead_letters = table::dead_letters(&root);
+    let dead_letters = dead_letters::dead_letters(&root);
     let checkpoint = table::checkpoint(&root);
     let registry = table::registry(&root, checkpoint.as_ref().map(|(_, place)| place));
     let breaker = breaker(&root);
@@ -140,7 +140,7 @@ fn config(root: Section<'_>) -> Option<Config> {
     let limits = limits(&root);
     let places = [
         ("table", table.as_ref().map(|(_, place)| place)),
-        ("dead_letters", dead_letters.as_ref()),
+        ("dead_letters", dead_letters.as_ref().map(|(_, place)| place)),
         ("checkpoint", checkpoint.as_ref().map(|(_, place)| place)),
         ("registry", registry.as_ref().map(|(_, place)| place)),
     ];
@@ -157,7 +157,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         breaker: breaker?,
         admin,
         table: table?.0,
-        dead_letters: dead_letters?.location(),
+        dead_letters: dead_letters?.0,
         checkpoint: checkpoint?.0,
         storage,
         limits: limits?,

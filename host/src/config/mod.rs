@@ -5,6 +5,7 @@
 //! again.
 
 mod admin;
+mod dead_letters;
 #[cfg(test)]
 mod documented;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::dead_letters::{DeadLettersConfig, Redaction};
 pub use self::file::{Surroundings, read_small as read_referenced_file};
 pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
@@ -55,8 +57,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     /// `[table]`.
     pub table: TableConfig,
-    /// `[dead_letters] location`.
-    pub dead_letters: String,
+    /// `[dead_letters]`.
+    pub dead_letters: DeadLettersConfig,
     /// `[checkpoint]`.
     pub checkpoint: CheckpointConfig,
     /// `[storage]`: how the files of all three locations are written.
@@ -175,6 +177,8 @@ pub struct GuestLimits {
     pub log_bytes: usize,
     /// Names of counters and histograms. Default 64.
     pub metrics: usize,
+    /// Instances of one host, at least 1; workers that have none wait for their turn. Default: one for each worker.
+    pub instances: Option<usize>,
 }
 
 impl Default for GuestLimits {
@@ -187,6 +191,7 @@ impl Default for GuestLimits {
             log_lines: 10,
             log_bytes: 8 << 10,
             metrics: 64,
+            instances: None,
         }
     }
 }

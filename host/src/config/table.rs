@@ -1,4 +1,4 @@
-//! `[schema]`, `[table]`, `[dead_letters]`, `[checkpoint]`: what is stored, as what, and where.
+//! `[schema]`, `[table]`, `[checkpoint]`: what is stored, as what, and where.
 
 use std::time::Duration;
 
@@ -239,14 +239,6 @@ impl TableConfig {
         }
         if mistakes.is_empty() { Ok(()) } else { Err(Error::config(mistakes.join("; "))) }
     }
-}
-
-/// `[dead_letters]`.
-pub(super) fn dead_letters(root: &Section<'_>) -> Option<Place> {
-    let section = root.required_section("dead_letters")?;
-    let location = section.required("location", "\"hdfs://host:port/path\"").and_then(|field| value::location(&field));
-    section.finish();
-    location
 }
 
 /// `[checkpoint]`, and where it lies.

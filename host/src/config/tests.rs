@@ -290,7 +290,14 @@ fn written(config: &Config) -> String {
     .unwrap();
     let CheckpointConfig { location, interval, target_file_size } = &config.checkpoint;
     let interval = humantime::format_duration(*interval);
-    writeln!(text, "[dead_letters]\nlocation = {:?}", config.dead_letters).unwrap();
+    let DeadLettersConfig { location: dead_letters, redact, retention } = &config.dead_letters;
+    writeln!(text, "[dead_letters]\nlocation = {dead_letters:?}").unwrap();
+    if *redact != Redaction::default() {
+        writeln!(text, "redact = {:?}", redact.names()).unwrap();
+    }
+    if let Some(retention) = retention {
+        writeln!(text, "retention = \"{}\"", humantime::format_duration(*retention)).unwrap();
+    }
     // The default is not written, so that it is seen to be the default.
     let registry = &config.registry;
     text += "[registry]\n";
@@ -421,7 +428,11 @@ fn any_config() -> impl Strategy<Value = Config> {
                 max_open_hive_partitions: numbers.0,
                 max_future: Duration::from_secs(numbers.1),
             },
-            dead_letters: format!("/{place}/dead"),
+            dead_letters: DeadLettersConfig {
+                location: format!("/{place}/dead"),
+                redact: Redaction { payload: limits.0 % 2 == 0, key: limits.0 % 3 == 0, ..Redaction::default() },
+                retention: (limits.0 % 4 > 0).then(|| Duration::from_secs(86_400 + numbers.2)),
+            },
             checkpoint: CheckpointConfig {
                 location: format!("/{place}/chain"),
                 interval: Duration::from_secs(numbers.2),

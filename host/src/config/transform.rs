@@ -79,6 +79,7 @@ fn limits(section: Section<'_>) -> GuestLimits {
     let log_lines = number("log_lines", 1..=10_000).and_then(|lines| u32::try_from(lines).ok());
     let log_bytes = size("log_bytes", default.log_bytes, 1 << 10..=16 << 20);
     let metrics = number("metrics", 0..=1000).and_then(|names| usize::try_from(names).ok());
+    let instances = number("instances", 1..=1024).and_then(|most| usize::try_from(most).ok());
     section.finish();
     GuestLimits {
         memory_bytes,
@@ -88,6 +89,7 @@ fn limits(section: Section<'_>) -> GuestLimits {
         log_lines: log_lines.unwrap_or(default.log_lines),
         log_bytes,
         metrics: metrics.unwrap_or(default.metrics),
+        instances,
     }
 }
 

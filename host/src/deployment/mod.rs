@@ -167,6 +167,9 @@ pub struct Limits {
     /// Names of counters and histograms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<usize>,
+    /// Instances on one host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
 }
 
 /// A column that leaves a chain.
@@ -203,6 +206,7 @@ impl Limits {
             log_lines: self.log_lines.unwrap_or(default.log_lines),
             log_bytes: self.log_bytes.unwrap_or(default.log_bytes),
             metrics: self.metrics.unwrap_or(default.metrics),
+            instances: self.instances.or(default.instances),
         }
     }
 }

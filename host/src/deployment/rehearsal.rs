@@ -47,6 +47,8 @@ pub struct Side {
     pub failed_calls: u64,
     /// Time of all transforms for one event, in microseconds: on this machine, for comparison.
     pub us_per_event: f64,
+    /// The most memory that its instances had, one of each transform, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// Events on which the two deployments differ, with the first few of each kind as `TOPIC/PARTITION@OFFSET`.
@@ -111,6 +113,8 @@ impl<'c> Trial<'c> {
 
     fn finish(mut self, events: u64) -> Side {
         self.side.us_per_event = self.spent.as_secs_f64() * 1e6 / events.max(1) as f64;
+        let counts = self.chain.counts();
+        self.side.memory_bytes = counts.iter().filter_map(|counts| Some(counts.used.as_ref()?.memory_bytes)).sum();
         self.side
     }
 }
@@ -237,6 +241,7 @@ impl fmt::Display for Rehearsal {
         }
         line("failed calls", &|side| grouped(side.failed_calls))?;
         line("us per event", &|side| format!("{:.2}", side.us_per_event))?;
+        line("memory in MiB", &|side| format!("{:.1}", side.memory_bytes as f64 / f64::from(1 << 20)))?;
         let Some(changed) = &self.changed else { return Ok(()) };
         for (what, examples) in [
             ("kept only by the new one", &changed.kept_now),

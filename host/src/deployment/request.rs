@@ -21,7 +21,7 @@ pub struct Request {
     pub set: Vec<String>,
     /// `TRANSFORM.SETTING`: back to the module's own default.
     pub unset: Vec<String>,
-    /// `TRANSFORM.LIMIT=VALUE`: memory, deadline, output, high_water, log_lines, log_bytes, metrics.
+    /// `TRANSFORM.LIMIT=VALUE`: memory, deadline, output, high_water, log_lines, log_bytes, metrics, instances.
     pub limits: Vec<String>,
     /// `TRANSFORM=POLICY`.
     pub on_failure: Vec<String>,
@@ -149,6 +149,7 @@ fn set_limit(transform: &mut Deployed, limit: &str, value: &str) -> Result<()> {
             limits.log_lines = lines.and_then(|lines| u32::try_from(lines).ok());
         }
         "metrics" => limits.metrics = number(0..=1_000, "a number of names from 0 to 1000")?,
+        "instances" => limits.instances = number(1..=1_024, "a number of instances from 1 to 1024")?,
         "deadline" => {
             let range = Duration::from_millis(10)..=Duration::from_secs(60);
             let deadline = humantime::parse_duration(value).ok().filter(|deadline| range.contains(deadline));
@@ -156,7 +157,8 @@ fn set_limit(transform: &mut Deployed, limit: &str, value: &str) -> Result<()> {
             limits.deadline_ms = u64::try_from(deadline.as_millis()).ok();
         }
         _ => {
-            return Err(wrong("one of the limits memory, deadline, output, high_water, log_lines, log_bytes, metrics"));
+            let all = "memory, deadline, output, high_water, log_lines, log_bytes, metrics, instances";
+            return Err(wrong(&format!("one of the limits {all}")));
         }
     }
     Ok(())

@@ -21,6 +21,7 @@ mod open_files;
 pub mod places;
 pub mod ready;
 pub mod stages;
+mod sweeper;
 mod watch;
 pub mod worker;
 
@@ -49,6 +50,7 @@ use crate::sink::spark_table;
 use crate::source::{self, TopicPartition, Wake};
 use crate::status::Board;
 use crate::storage::{self, Location, Monitor};
+use crate::transform::vet::Vetting;
 use crate::transform::{TransformChain, TransformEngine};
 
 /// How long a thread sleeps when there is nothing to do and nobody wakes it.
@@ -58,6 +60,7 @@ const NAP: Duration = Duration::from_millis(20);
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// What `wasmill run` was asked for beyond the pipeline file.
+#[derive(Clone)]
 pub struct RunOptions {
     /// End when every topic partition has reached the end that it had at the start.
     pub until_caught_up: bool,
@@ -69,6 +72,8 @@ pub struct RunOptions {
     pub progress: Arc<Progress>,
     /// Who runs this, for the other hosts: `user@machine`.
     pub operator: String,
+    /// Looks at modules that are uploaded to this host.
+    pub vetting: Vetting,
 }
 
 /// Runs a pipeline until it ends or is stopped.
@@ -210,8 +215,9 @@ impl Parts {
         let over = Arc::new(AtomicBool::new(false));
         // Whether it can listen is known before anything is read.
         let board = self.board(options);
-        let (runtime, cache) = (Arc::clone(&self.runtime), options.module_cache.clone());
-        let admin = Server::start(config, Arc::clone(&board), runtime, Arc::clone(&over), cache, tokio)?;
+        let (runtime, modules) =
+            (Arc::clone(&self.runtime), (options.module_cache.clone(), Arc::clone(&options.vetting)));
+        let admin = Server::start(config, Arc::clone(&board), runtime, Arc::clone(&over), modules, tokio)?;
         let mut threads = Vec::new();
         let limits = WorkerLimits {
             interval: config.checkpoint.interval,
@@ -229,6 +235,7 @@ impl Parts {
         let (handles, joins): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| (t.handle, t.thread)).unzip();
         let wakes: Vec<Wake> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
         let herald = herald::spawn(config, tokio.clone(), Arc::clone(&over), Arc::clone(&board))?;
+        sweeper::spawn(config, tokio, Arc::clone(&over), Arc::clone(&board), Arc::clone(&self.runtime))?;
         let (change, changes) = channel();
         let workers = handles.len();
         let watch = match self.chosen {

@@ -55,7 +55,7 @@ impl Places {
             pipeline: config.name.clone(),
             checkpoints: storage::open(&config.checkpoint.location, &config.storage)?,
             table: storage::open(&config.table.location, &config.storage)?,
-            dead_letters: storage::open(&config.dead_letters, &config.storage)?,
+            dead_letters: storage::open(&config.dead_letters.location, &config.storage)?,
             protocol: Protocol::default(),
             retention: Retention::default(),
             runtime: Arc::clone(runtime),
@@ -78,6 +78,7 @@ impl Places {
             checkpoints: self.checkpoints.clone(),
             table: self.table.clone(),
             dead_letters: self.dead_letters.clone(),
+            first_kept: None,
         }
     }
 

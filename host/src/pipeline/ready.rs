@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::stages::Stages;
 use super::worker::WorkerDeployment;
 use crate::checkpoint::{DeploymentRecord, TransformRecord};
-use crate::config::Config;
+use crate::config::{Config, Redaction};
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::EventSchema;
 use crate::deployment::{self, Log};
@@ -26,6 +26,7 @@ pub struct Ready {
     pub chain: Arc<TransformChain>,
     partitioner: HivePartitioner,
     schema: EventSchema,
+    redact: Redaction,
 }
 
 impl Ready {
@@ -48,6 +49,7 @@ impl Ready {
             chain: Arc::new(chain),
             partitioner,
             schema: config.schema.clone(),
+            redact: config.dead_letters.redact,
         })
     }
 
@@ -90,7 +92,7 @@ impl Ready {
     pub fn for_worker(&self) -> Result<WorkerDeployment> {
         let number = self.record.number;
         let decoder = JsonDecoder::new(&self.schema);
-        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), number)?;
+        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), number, self.redact)?;
         Ok(WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages })
     }
 }

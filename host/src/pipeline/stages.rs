@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::config::Redaction;
 use crate::decode::json::JsonDecoder;
 use crate::error::Result;
 use crate::reason;
@@ -14,6 +15,9 @@ use crate::sink::range::OpenRange;
 use crate::source::SourceBatch;
 use crate::transform::{ChainInstance, TransformChain};
 
+/// What stands in a dead letter instead of a text that may name values of the event.
+const REDACTED: &str = "(redacted)";
+
 /// The stages of one worker.
 pub struct Stages {
     decoder: JsonDecoder,
@@ -21,6 +25,7 @@ pub struct Stages {
     instance: ChainInstance,
     partitioner: HivePartitioner,
     deployment: u64,
+    redact: Redaction,
 }
 
 /// Where the messages of a batch go.
@@ -57,9 +62,10 @@ impl Stages {
         chain: Arc<TransformChain>,
         partitioner: HivePartitioner,
         deployment: u64,
+        redact: Redaction,
     ) -> Result<Self> {
         let instance = chain.instantiate()?;
-        Ok(Self { decoder, chain, instance, partitioner, deployment })
+        Ok(Self { decoder, chain, instance, partitioner, deployment, redact })
     }
 
     /// Puts the messages of `batch` into `range`. An error means that none of them may be counted: the range is dropped.
@@ -125,18 +131,19 @@ impl Stages {
     fn dead_letter(&self, batch: &SourceBatch, aside: SetAside, now_ms: i64) -> DeadLetter {
         let index = aside.message as usize;
         let message = batch.messages.get(index);
+        let Redaction { payload, key, headers, message: text } = self.redact;
         DeadLetter {
             topic: batch.topic_partition.topic.to_string(),
             topic_partition: batch.topic_partition.partition,
             offset: message.offset,
             timestamp_ms: message.timestamp_ms,
-            key: message.key.map(<[u8]>::to_vec),
-            payload: message.payload.map(<[u8]>::to_vec),
-            headers: batch.messages.headers(index),
+            key: message.key.filter(|_| !key).map(<[u8]>::to_vec),
+            payload: message.payload.filter(|_| !payload).map(<[u8]>::to_vec),
+            headers: if headers { Vec::new() } else { batch.messages.headers(index) },
             stage: aside.stage,
             transform: aside.transform,
             reason: aside.reason,
-            message: aside.detail,
+            message: if text { REDACTED.to_owned() } else { aside.detail },
             deployment: self.deployment as i64,
             recorded_at_ms: now_ms,
         }

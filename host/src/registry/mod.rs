@@ -64,7 +64,7 @@ impl Release {
 }
 
 /// A release, and whether it may still be deployed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Listed {
     /// The release.
     #[serde(flatten)]
@@ -226,6 +226,18 @@ impl Registry {
         }
         found.sort_by(|a, b| a.release.version.cmp(&b.release.version));
         Ok(found)
+    }
+
+    /// The versions that a reference means: that one, or all, those that were withdrawn among them; at least one.
+    ///
+    /// # Errors
+    /// There is none; and as [`Registry::list`].
+    pub async fn matching(&self, reference: &Reference) -> Result<Vec<Listed>> {
+        let known = self.versions(&reference.name).await?;
+        let is_meant =
+            |listed: &&Listed| reference.version.as_ref().is_none_or(|wanted| listed.release.version == *wanted);
+        let found: Vec<Listed> = known.iter().filter(is_meant).cloned().collect();
+        if found.is_empty() { Err(self.unknown(reference, &known).await) } else { Ok(found) }
     }
 
     /// The release that a reference means: that version, or the newest that may be deployed.

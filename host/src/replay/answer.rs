@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::RowCounts;
 
 /// What became of the dead letters that were asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     /// The pipeline's name.
     pub pipeline: String,
@@ -22,7 +22,7 @@ pub struct Answer {
 }
 
 /// One topic partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Part {
     /// The topic.
     pub topic: String,
@@ -38,7 +38,7 @@ pub struct Part {
 }
 
 /// Dead letters, and what became of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Sent through the deployment once more.
     pub replayed: u64,
@@ -57,7 +57,7 @@ pub struct Counts {
 }
 
 /// Dead letters that match and cannot be replayed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LeftAlone {
     /// They have no payload: tombstones, and payloads that were redacted.
     pub no_payload: u64,

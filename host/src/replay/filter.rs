@@ -8,7 +8,7 @@ use crate::table::dead_letters::parse_since;
 use crate::table::dead_letters::read::Outline;
 
 /// What a dead letter must be like, in every respect that is given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Its reason's code.
@@ -22,6 +22,7 @@ pub struct Filter {
     pub stage: Option<String>,
     /// The topic partition of its message.
     #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^.+/[0-9]+$")]
     pub topic_partition: Option<TopicPartition>,
     /// The offset of its message.
     #[serde(default)]

@@ -36,13 +36,14 @@ use crate::transform::TransformEngine;
 const BESIDE: &str = "_reprocess";
 
 /// What is rebuilt, and whether it was begun before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// The pipeline's name.
     pub pipeline: String,
     /// The new location.
     pub into: String,
     /// The transforms that make the rows.
+    #[schema(value_type = Object)]
     pub deployment: DeploymentRecord,
     /// Which offsets.
     pub ranges: Vec<Range>,
@@ -51,9 +52,10 @@ pub struct Plan {
 }
 
 /// Offsets `from..to` of one topic partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Range {
     /// Which one.
+    #[schema(value_type = String)]
     pub topic_partition: TopicPartition,
     /// The first offset.
     pub from: i64,
@@ -77,7 +79,7 @@ pub fn config_into(config: &Config, into: &str) -> Config {
     let beside = |name: &str| format!("{}/{BESIDE}/{name}", into.trim_end_matches('/'));
     let mut config = config.clone();
     config.table.location = into.to_owned();
-    config.dead_letters = beside("dead_letters");
+    config.dead_letters.location = beside("dead_letters");
     config.checkpoint.location = beside("checkpoints");
     // What hosts tell of themselves is for nobody else here.
     config.registry.location = beside("hosts");
@@ -137,13 +139,7 @@ impl Prepared {
         }
         let ranges: BTreeMap<TopicPartition, (i64, i64)> =
             plan.ranges.into_iter().map(|range| (range.topic_partition, (range.from, range.to))).collect();
-        let options = RunOptions {
-            until_caught_up: true,
-            module_cache: options.module_cache.clone(),
-            stop: Arc::clone(&options.stop),
-            progress: Arc::clone(&options.progress),
-            operator: options.operator.clone(),
-        };
+        let options = RunOptions { until_caught_up: true, ..options.clone() };
         pipeline::run_between(&config, &options, ready, ranges)
     }
 }
@@ -165,7 +161,7 @@ fn refuse_own(config: &Config, into: &str) -> Result<()> {
     let new = path(into)?;
     let own = [
         ("table", &config.table.location),
-        ("dead letters", &config.dead_letters),
+        ("dead letters", &config.dead_letters.location),
         ("checkpoints", &config.checkpoint.location),
     ];
     for (what, location) in own {

@@ -71,6 +71,13 @@ impl Stage {
 }
 
 impl DeadLetter {
+    /// Bytes of what is of no fixed length in it.
+    pub(super) fn held_bytes(&self) -> usize {
+        let part = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(key, value)| key.len() + part(value)).sum();
+        part(&self.key) + part(&self.payload) + headers + self.message.len()
+    }
+
     /// The hive partition: `day=YYYY-MM-DD` by the time at which it was set aside, in UTC.
     pub fn hive_partition(&self) -> String {
         match jiff::Timestamp::from_millisecond(self.recorded_at_ms) {

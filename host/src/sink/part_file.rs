@@ -43,7 +43,7 @@ const ENCODE_ROWS: usize = 4_096;
 const SMALL_ROWS: usize = 128;
 
 /// A file of fewer rows has no dictionaries: each costs a table of 4,096 places, and saves nothing that compression does not.
-const DICTIONARY_ROWS: usize = 100;
+const DICTIONARY_ROWS: usize = 32;
 
 /// What a column of an open row group holds beyond what the Parquet library counts: with zstd, the compressor's context
 /// and that of a decompressor which the library makes beside it (measured on the heap).

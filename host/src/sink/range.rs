@@ -82,7 +82,7 @@ pub struct OpenRange {
     files: HashMap<Arc<str>, OpenFile>,
     dead_letter_files: HashMap<Arc<str>, OpenFile>,
     waiting_dead_letters: Vec<DeadLetter>,
-    /// Their payloads.
+    /// What they hold.
     waiting_held: Held,
     largest_file: u64,
 }
@@ -135,8 +135,7 @@ impl OpenRange {
         let cause = DeadLetterCause { transform, reason: dead_letter.reason.clone() };
         *self.causes.entry(cause).or_default() += 1;
         self.rows.dead_lettered += 1;
-        let payload = dead_letter.payload.as_ref().map_or(0, Vec::len);
-        self.waiting_held.change(self.waiting_held.bytes() + payload);
+        self.waiting_held.change(self.waiting_held.bytes() + dead_letter.held_bytes());
         self.waiting_dead_letters.push(dead_letter);
         if self.waiting_dead_letters.len() >= DEAD_LETTERS_AT_ONCE { self.encode_dead_letters() } else { Ok(()) }
     }

@@ -273,6 +273,10 @@ impl Shown {
             (of("transform_memory_limit", memory_limit, bytes.clone(), Gauge), whole(&|used| used.memory_limit_bytes)),
             (of("transform_instances", "Instances that there are", None, Gauge), whole(&|used| used.instances)),
             (
+                of("transform_instances_limit", "Instances that there may be; 0: one for each worker", None, Gauge),
+                whole(&|used| used.instances_limit.unwrap_or(0)),
+            ),
+            (
                 of("transform_instances_retired", "Instances replaced because of their memory", None, Counter),
                 whole(&|used| used.retired),
             ),

@@ -24,8 +24,9 @@ use super::guest_log::{GuestLine, GuestLog, bounded};
 use super::guest_metrics::{GuestMetrics, MetricSnapshot};
 use super::instance::{Blueprint, Failure, FailureKind};
 use super::module::ModuleInfo;
-use super::recover::Runner;
+use super::recover::{Runner, Started};
 use super::stats::{self, Stats, TransformCounts};
+use super::turns::Turns;
 use super::usage::TransformUse;
 use crate::config::{FailurePolicy, TransformConfig};
 use crate::decode::Decoded;
@@ -58,6 +59,7 @@ pub struct LinkedTransform {
     policy: FailurePolicy,
     plan: Arc<Plan>,
     high_water: usize,
+    turns: Option<Arc<Turns<Started>>>,
     blueprint: Blueprint,
     metrics: Arc<GuestMetrics>,
     stats: Arc<Stats>,
@@ -151,7 +153,9 @@ impl TransformChain {
         let stage = |transform: &LinkedTransform| -> Result<Stage> {
             let name = transform.name.as_str().into();
             let skips = transform.policy == FailurePolicy::Skip;
-            let runner = Runner::new(name, transform.blueprint.clone(), transform.plan.clone(), skips)?;
+            let (blueprint, plan, turns) = (&transform.blueprint, &transform.plan, &transform.turns);
+            let runner =
+                Runner::new(name, blueprint.clone(), plan.clone(), skips, transform.high_water, turns.clone())?;
             let (name, plan, stats) = (transform.name.clone(), transform.plan.clone(), transform.stats.clone());
             Ok(Stage { name, policy: transform.policy, plan, runner, stats, warned: None, unwarned: 0 })
         };
@@ -188,6 +192,7 @@ impl LinkedTransform {
         TransformUse {
             memory_limit_bytes: limits.memory_bytes as u64,
             high_water_bytes: self.high_water as u64,
+            instances_limit: limits.instances.map(|most| most as u64),
             deadline_us: u64::try_from(limits.deadline.as_micros()).unwrap_or(u64::MAX),
             output_limit_bytes: limits.output_bytes as u64,
             log_lines: dropped.lines,
@@ -273,6 +278,7 @@ impl LinkedTransform {
             policy: config.on_failure,
             plan: Arc::new(plan),
             high_water: mark,
+            turns: config.limits.instances.map(|most| Arc::new(Turns::new(most))),
             blueprint,
             metrics,
             stats: Arc::default(),

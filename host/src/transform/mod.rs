@@ -18,6 +18,7 @@ mod cached_code;
 mod chain;
 mod check;
 mod columns;
+pub mod conform;
 mod descriptor;
 mod engine;
 mod frame;
@@ -34,6 +35,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 pub mod trial;
+mod turns;
 mod usage;
 pub mod vet;
 
@@ -44,6 +46,6 @@ pub(crate) use engine::hex;
 pub use guest_log::GuestLine;
 pub use guest_metrics::{MetricSnapshot, MetricValue};
 pub use instance::FailureKind;
-pub use module::{ModuleInfo, ModuleKind};
+pub use module::{MAX_MODULE_BYTES, ModuleInfo, ModuleKind};
 pub use stats::TransformCounts;
 pub use usage::TransformUse;

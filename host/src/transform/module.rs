@@ -26,7 +26,7 @@ use super::module_cost::{self, Refusal};
 use crate::error::{Error, Result};
 
 /// Larger files are refused before they are parsed. A Python guest has 18 MB.
-const MAX_MODULE_BYTES: usize = 64 << 20;
+pub const MAX_MODULE_BYTES: usize = 64 << 20;
 
 /// The package of `wit/transform.wit`.
 const PACKAGE: &str = "wasmill:transform";

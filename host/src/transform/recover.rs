@@ -23,6 +23,7 @@ use super::columns::selection::Keep;
 use super::descriptor::Plan;
 use super::frame::Frame;
 use super::instance::{Blueprint, Failure, FailureKind, TransformInstance};
+use super::turns::Turns;
 use crate::error::{Error, Result};
 
 /// Time for finding poison rows in one batch: this many deadlines (an endless loop costs one per halving), ...
@@ -46,12 +47,14 @@ pub(crate) struct Runner {
     skips: bool,
     /// Bytes beyond which an instance is replaced.
     high_water: usize,
-    /// `None` after a failure or above the high-water mark, until it is needed again.
+    /// Where the instances are limited: shared with the other workers.
+    turns: Option<Arc<Turns<Started>>>,
+    /// `None` after a failure or above the high-water mark until it is needed again, and between turns.
     instance: Option<Started>,
 }
 
 /// An instance between two batches.
-struct Started {
+pub(crate) struct Started {
     instance: TransformInstance,
     /// Whether rows have been through it.
     used: bool,
@@ -72,18 +75,34 @@ struct Piece {
 }
 
 impl Runner {
-    /// Starts the first instance. `skips`: rows on which the guest fails go on unchanged, which the plan must allow.
-    pub(crate) fn new(name: Arc<str>, blueprint: Blueprint, plan: Arc<Plan>, skips: bool) -> Result<Self> {
-        let mut runner = Self { name, blueprint, plan, skips, high_water: 0, instance: None };
-        let first = runner.fresh()?;
-        runner.high_water = runner.blueprint.limits.high_water(first.instance.memory_bytes());
-        runner.instance = Some(first);
+    /// Starts the first instance, if it may have one now. `skips`: rows on which the guest fails go on unchanged, which the
+    /// plan must allow. `high_water`: bytes beyond which an instance is replaced.
+    pub(crate) fn new(
+        name: Arc<str>,
+        blueprint: Blueprint,
+        plan: Arc<Plan>,
+        skips: bool,
+        high_water: usize,
+        turns: Option<Arc<Turns<Started>>>,
+    ) -> Result<Self> {
+        let mut runner = Self { name, blueprint, plan, skips, high_water, turns, instance: None };
+        if runner.turns.is_none() {
+            runner.instance = Some(runner.fresh()?);
+        }
         Ok(runner)
     }
 
     /// Takes one batch, given as the columns that the plan reads of `frame`, through the transform. Fails only when no
     /// instance can be started.
     pub(crate) fn process(&mut self, columns: &[ArrayRef], frame: &mut Frame) -> Result<Outcome> {
+        let Some(turns) = self.turns.clone() else { return self.try_all(columns, frame) };
+        self.instance = turns.take();
+        let outcome = self.try_all(columns, frame);
+        turns.give_back(self.instance.take());
+        outcome
+    }
+
+    fn try_all(&mut self, columns: &[ArrayRef], frame: &mut Frame) -> Result<Outcome> {
         match self.call(columns, frame, 0, frame.rows())? {
             Ok(outcome) => Ok(outcome),
             Err(failed) => self.search(columns, frame, failed.failure),

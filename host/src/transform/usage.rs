@@ -82,6 +82,9 @@ pub struct TransformUse {
     pub high_water_bytes: u64,
     /// Instances that there are now.
     pub instances: u64,
+    /// How many there may be on one host; absent: one for each worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances_limit: Option<u64>,
     /// Instances that were replaced because of their memory.
     pub retired: u64,
     /// The longest call for a batch, in microseconds.
@@ -138,6 +141,7 @@ impl TransformUse {
         ] {
             *count += others;
         }
+        self.instances_limit = self.instances_limit.max(other.instances_limit);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A module of a stranger is parsed, compiled and asked to describe itself in a process of its own, which a module that
 //! takes too much time or memory ends, and nothing else ([`limit_this_process`]).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub const CPU: Duration = Duration::from_secs(120);
 
 /// Memory for the same, in bytes.
 pub const MEMORY: u64 = 3 << 30;
+
+/// Looks at the module in a file, in a process of its own. Whoever starts a run brings it: the process is of the same program.
+pub type Vetting = Arc<dyn Fn(&Path) -> Result<Vetted> + Send + Sync>;
 
 /// What is known of a module that may be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

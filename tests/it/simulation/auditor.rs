@@ -41,6 +41,7 @@ impl Auditor {
             checkpoints: location("/checkpoints"),
             table: location(TABLE),
             dead_letters: location(DEAD_LETTERS),
+            first_kept: None,
         }
     }
 

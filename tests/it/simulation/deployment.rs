@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmill::checkpoint::{DeploymentRecord, TransformRecord};
 use wasmill::config::{
-    Compression, EventTime, FailurePolicy, GuestLimits, Settings, TableConfig, TimeUnit, TransformConfig,
+    Compression, EventTime, FailurePolicy, GuestLimits, Redaction, Settings, TableConfig, TimeUnit, TransformConfig,
 };
 use wasmill::decode::json::JsonDecoder;
 use wasmill::decode::schema::{EventField, EventSchema, EventType};
@@ -46,7 +46,8 @@ impl Deployment {
     /// Stages of a process's own.
     pub(super) fn stages(&self) -> Stages {
         let (chain, partitioner) = (Arc::clone(&self.chain), self.partitioner.clone());
-        Stages::new(JsonDecoder::new(&self.schema), chain, partitioner, self.record.number).unwrap()
+        let decoder = JsonDecoder::new(&self.schema);
+        Stages::new(decoder, chain, partitioner, self.record.number, Redaction::default()).unwrap()
     }
 
     /// The same, for a worker.

@@ -40,6 +40,7 @@ pub(super) fn subject(directory: &Path) -> Subject {
         checkpoints: location("checkpoints"),
         table: location("table"),
         dead_letters: location("dead_letters"),
+        first_kept: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The dead letters are a table like any other, in hive partitions `day=`; `docs/dead-letters.md` tells what its columns
 //! mean. [`list`] counts and shows the latest without fetching a payload; [`show`] fetches everything about one.
 
+pub mod expiry;
 mod list;
 pub(crate) mod read;
 mod replayed;

@@ -57,6 +57,26 @@ fn the_mark_leaves_room_to_guests_that_are_large_from_the_start() {
 }
 
 #[test]
+fn workers_share_the_instances_that_there_may_be() {
+    let limits = GuestLimits { instances: Some(1), ..config("").limits };
+    let guest = (TransformConfig { limits, ..config("guest") }, Guest::new().build());
+    let chain = link(&[guest], events_schema()).unwrap();
+    let used = || chain.counts().remove(0).used.unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut worker = chain.instantiate().unwrap();
+                for _ in 0..20 {
+                    assert_eq!(run(&mut worker, 5).unwrap().rows.num_rows(), 5);
+                    assert!(used().instances <= 1);
+                }
+            });
+        }
+    });
+    assert_eq!((used().instances, used().instances_limit), (1, Some(1)));
+}
+
+#[test]
 fn metrics_beyond_the_limit_count_nothing() {
     let mut guest = Guest::new();
     guest.imports =

@@ -1,5 +1,6 @@
 //! Whole modules through the engine: an honest one built by the SDK, and hostile ones in the text format.
 
+mod conform;
 mod failures;
 mod fuzz;
 mod guest;
