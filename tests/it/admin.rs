@@ -222,6 +222,13 @@ fn wanted(name: &str) -> rcgen::CertificateParams {
     wanted
 }
 
+/// Who signs certificates, and its key.
+fn authority(name: &str) -> (rcgen::CertificateParams, rcgen::KeyPair) {
+    let mut ca = wanted(name);
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    (ca, rcgen::KeyPair::generate().expect("a key"))
+}
+
 /// A certificate for `name` and its key, in PEM format.
 fn certificate(name: &str, by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> (String, String) {
     let key = rcgen::KeyPair::generate().expect("a key");
@@ -239,9 +246,7 @@ fn the_api_speaks_tls_and_asks_for_certificates() {
          [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\""
     ));
     let write = |name: &str, text: &str| std::fs::write(job.path(name), text).expect("a file");
-    let mut ca = wanted("tests");
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().expect("a key");
+    let (ca, key) = authority("tests");
     write("ca.pem", &ca.self_signed(&key).expect("a certificate").pem());
     let issuer = rcgen::Issuer::new(ca, key);
     let (host_pem, host_key) = certificate("localhost", &issuer);
@@ -274,5 +279,21 @@ fn the_api_speaks_tls_and_asks_for_certificates() {
         assert_eq!(refused.status.code(), Some(1), "{more:?}: {}", stdout(&refused));
         assert!(stderr(&refused).contains("does not answer"), "{}", stderr(&refused));
     }
+
+    // A renewed certificate is taken into use as soon as its key is there, too.
+    let (ca, key) = authority("renewed");
+    write("renewed-ca.pem", &ca.self_signed(&key).expect("a certificate").pem());
+    let (host_pem, host_key) = certificate("localhost", &rcgen::Issuer::new(ca, key));
+    write("host.pem", &host_pem);
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(ask(&url, &both).status.success(), "one without the other changes nothing");
+    write("host.key", &host_key);
+    let renewed = [("WASMILL_CA", "renewed-ca.pem"), ("WASMILL_IDENTITY", "ann.pem")];
+    let begun = Instant::now();
+    while !ask(&url, &renewed).status.success() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", stderr(&ask(&url, &renewed)));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(ask(&url, &both).status.code(), Some(1), "the old one is not shown any more");
     assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
 }

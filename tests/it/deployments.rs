@@ -156,6 +156,20 @@ impl Job {
         everything
     }
 
+    /// Waits until no more is committed; how many messages are.
+    fn is_still(&self) -> u64 {
+        let (begun, mut before) = (Instant::now(), messages(&self.records()));
+        loop {
+            std::thread::sleep(Duration::from_secs(3));
+            let now = messages(&self.records());
+            if now == before {
+                return now;
+            }
+            assert!(begun.elapsed() < PATIENCE, "a paused pipeline goes on reading");
+            before = now;
+        }
+    }
+
     pub(crate) fn wait(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
         let begun = Instant::now();
         while !holds(&self.records()) {
@@ -310,6 +324,56 @@ fn modules_that_may_not_run_are_refused_before_they_are_stored() {
     assert!(!job.path("checkpoints_registry").exists(), "nothing was stored");
 }
 
+#[test]
+fn a_host_runs_only_what_its_keys_signed_and_is_paused_all_the_same() {
+    let topic = broker::topic("signed", 4, &[]);
+    let brokers = servers::kafka();
+    let job =
+        Job::new(&format!("[source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\""));
+    let (key, keep_plays) = (job.path("release.key"), job.path("keep_plays.wasm"));
+    let (key, keep_plays) = (key.to_str().expect("a path"), keep_plays.to_str().expect("a path"));
+    assert!(run(&["keygen", key]).status.success());
+    let public = std::fs::read_to_string(format!("{key}.pub")).expect("the public key");
+    // The operator's file knows no keys; the host's does.
+    let operators = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
+    let hosts = operators.clone() + &format!("[registry]\nkeys = [\"{}\"]\n", public.trim());
+    std::fs::write(job.pipeline(), &hosts).expect("the pipeline file");
+
+    std::fs::copy(module("keep-plays"), keep_plays).expect("the module");
+    assert!(job.refused(&["push"], &[keep_plays]).contains("signed"), "by nobody");
+    assert!(run(&["sign", key, keep_plays]).status.success());
+    job.done(&["push"], &[keep_plays]);
+    job.done(&["deploy"], &["keep-plays", "--set", "keep-plays.min_seconds=1", "--sample", "0"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let producing = produce_until(topic, Arc::clone(&stop));
+    let host = job.host("a.log");
+    job.wait("rows under deployment 1", |records| swapped(records, 1) == 4);
+
+    // What nobody signed does not run here. The pause that comes with it holds even so.
+    std::fs::write(job.pipeline(), &operators).expect("the pipeline file");
+    let failing = job.path("failing.wasm");
+    std::fs::write(&failing, guest::trapping()).expect("the module can be written");
+    job.done(&["push"], &[failing.to_str().expect("a path"), "--name", "failing", "--version", "1.0.0"]);
+    job.done(&["deploy"], &["failing", "--sample", "0"]);
+    let problems = || job.json(&["status"], &[])[0]["problems"].to_string();
+    let begun = Instant::now();
+    while !problems().contains("entry 2 of the log cannot run here") {
+        assert!(begun.elapsed() < PATIENCE, "the status says nothing of it: {}", problems());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    job.done(&["pause"], &[]);
+    let before = job.is_still();
+    job.done(&["resume"], &[]);
+    job.wait("more after the pause", |records| messages(records) > before);
+
+    stop.store(true, Ordering::Release);
+    let produced = producing.join().expect("the producer ends") as u64;
+    job.wait("everything", |records| messages(records) == produced);
+    assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
+    let sums = by_deployment(&job.records());
+    assert_eq!(sums.into_iter().collect::<Vec<_>>(), [(1, (produced, produced, 0))], "by what was signed");
+}
+
 /// Sends events to all topic partitions until it is told to stop; how many.
 pub(crate) fn produce_until(topic: String, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<i64> {
     std::thread::spawn(move || {
@@ -342,6 +406,11 @@ fn by_deployment(records: &[Value]) -> BTreeMap<u64, (u64, u64, u64)> {
         *sums = (sums.0 + count("messages"), sums.1 + count("written"), sums.2 + count("filtered"));
     }
     found
+}
+
+/// Messages that the records account for.
+fn messages(records: &[Value]) -> u64 {
+    by_deployment(records).values().map(|sums| sums.0).sum()
 }
 
 /// Topic partitions with records of this deployment.
@@ -431,18 +500,7 @@ fn hosts_swap_while_events_flow_and_lose_and_double_nothing() {
 
     // A pause holds; a resumption goes on.
     job.done(&["pause"], &["--note", "for a while"]);
-    let messages = |records: &[Value]| by_deployment(records).values().map(|sums| sums.0).sum::<u64>();
-    let mut before = messages(&job.records());
-    let begun = Instant::now();
-    loop {
-        std::thread::sleep(Duration::from_secs(3));
-        let now = messages(&job.records());
-        if now == before {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "a paused pipeline goes on reading");
-        before = now;
-    }
+    let before = job.is_still();
     job.done(&["resume"], &[]);
     job.wait("more after the pause", |records| messages(records) > before);
 
@@ -527,7 +585,6 @@ fn a_deployment_that_keeps_failing_is_taken_out_of_use() {
     job.done(&["resume"], &[]);
     stop.store(true, Ordering::Release);
     let produced = producing.join().expect("the producer ends") as u64;
-    let messages = |records: &[Value]| by_deployment(records).values().map(|sums| sums.0).sum::<u64>();
     job.wait("everything", |records| messages(records) == produced);
     assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
     let dead = |sums: &(u64, u64, u64)| sums.0 - sums.1 - sums.2;

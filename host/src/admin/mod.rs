@@ -32,6 +32,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use self::answer::Refusal;
 use self::audit::Audit;
@@ -101,6 +102,8 @@ impl Office {
 /// The API of one run, until it is dropped or told to end.
 pub struct Server {
     handle: Handle<SocketAddr>,
+    /// Looks for renewed certificates.
+    certificates: Option<AbortHandle>,
 }
 
 impl Server {
@@ -148,6 +151,8 @@ impl Server {
         let handle = Handle::new();
         let service = routes::service(office);
         let cannot = |error| Error::fatal(format!("the admin API cannot listen on {address}")).because(error);
+        let renewed = admin.tls.clone().zip(tls.clone());
+        let certificates = renewed.map(|(files, used)| tokio.spawn(tls::follow(files, used)).abort_handle());
         match tls {
             Some(tls) => {
                 let server = axum_server::from_tcp_rustls(listener, tls).map_err(cannot)?;
@@ -160,11 +165,12 @@ impl Server {
                 tokio.spawn(async move { told(server.serve(service).await) });
             }
         }
-        Ok(Some(Self { handle }))
+        Ok(Some(Self { handle, certificates }))
     }
 
     /// Takes no more requests; those that are answered may be finished.
     pub fn end(self) {
+        self.certificates.iter().for_each(AbortHandle::abort);
         self.handle.graceful_shutdown(Some(LAST_WORD));
     }
 }

@@ -1,7 +1,8 @@
-//! Certificates.
+//! Certificates, taken into use again when they are renewed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::RootCertStore;
@@ -14,11 +15,45 @@ use rustls::server::WebPkiClientVerifier;
 use crate::config::AdminTls;
 use crate::error::{Error, Result};
 
+/// How often it is looked whether a file changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The server's side of TLS 1.2 and 1.3 with the certificates of `[admin.tls]`.
 ///
 /// # Errors
 /// A file cannot be read or holds something else; the key is not the certificate's.
 pub(super) fn config(tls: &AdminTls) -> Result<RustlsConfig> {
+    Ok(RustlsConfig::from_config(Arc::new(server(tls)?)))
+}
+
+/// Gives new connections what stands in the files, whenever they change; never ends. What cannot be used changes nothing: a
+/// certificate and its key are rarely replaced in one step.
+pub(super) async fn follow(tls: AdminTls, used: RustlsConfig) {
+    let mut seen = versions(&tls);
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = versions(&tls);
+        if now == std::mem::replace(&mut seen, now.clone()) {
+            continue;
+        }
+        match server(&tls) {
+            Ok(config) => {
+                used.reload_from_config(Arc::new(config));
+                tracing::info!("the certificates of the admin API were read again");
+            }
+            Err(error) => tracing::warn!(%error, "the new certificates cannot be used; those in use stay"),
+        }
+    }
+}
+
+/// When each file was changed last.
+fn versions(tls: &AdminTls) -> Vec<Option<SystemTime>> {
+    let files = [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()];
+    let changed = |path: &PathBuf| std::fs::metadata(path).and_then(|there| there.modified()).ok();
+    files.into_iter().flatten().map(changed).collect()
+}
+
+fn server(tls: &AdminTls) -> Result<ServerConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -38,7 +73,7 @@ pub(super) fn config(tls: &AdminTls) -> Result<RustlsConfig> {
     let config = builder.with_single_cert(certificates(&tls.certificate)?, key);
     let mut config = config.map_err(|error| wrong(&tls.certificate, error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(config)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

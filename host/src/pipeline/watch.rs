@@ -159,6 +159,15 @@ impl Watch {
         board.deployments(deployment.number, canary, *paused, chains);
     }
 
+    /// An entry that cannot run here says even so whether the pipeline is paused.
+    fn only_paused(&mut self, paused: bool, workers: usize) -> Result<Option<Change>> {
+        if self.followed.paused == paused {
+            return Ok(None);
+        }
+        self.followed.paused = paused;
+        self.change(for_workers(workers, std::iter::empty)?).map(Some)
+    }
+
     /// What is new, made ready for that many workers.
     async fn look(&mut self, config: &Config, workers: usize, board: &Board) -> Result<Option<Change>> {
         let Some(entry) = self.log.after(self.seen).await? else {
@@ -179,7 +188,7 @@ impl Watch {
                 tracing::error!(entry = number, %error, hint, "this deployment cannot run here; the present one runs on");
                 board.problem(Some(format!("entry {number} of the log cannot run here: {error}; {hint}")));
                 self.seen = number;
-                return Ok(None);
+                return self.only_paused(entry.paused, workers);
             }
         };
         self.seen = number;

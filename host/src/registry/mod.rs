@@ -14,6 +14,7 @@
 mod reference;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use semver::Version;
@@ -30,6 +31,9 @@ use crate::transform::{ModuleInfo, hex};
 
 /// The newest format of a release's file that this program reads, and the one that it writes.
 const FORMAT: u64 = 1;
+
+/// No push takes this long, by clocks that differ by hours.
+const LEFTOVER_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A version of a transform, as it was pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -168,9 +172,29 @@ impl Registry {
         }
         let path = self.release_path(&release.name, &release.version);
         let written = create_once(self.storage(), &path, to_json(&release), self.runtime.random());
+        self.sweep(&release.name).await;
         match written.await.map_err(|error| self.unanswered(error))? {
             None => Ok(Pushed::New(release)),
             Some(other) => self.already(parse(&path, &other)?, &release).await,
+        }
+    }
+
+    /// Deletes what pushes that crashed left behind: temporary files (see [`create_once`]) that are older than any push takes.
+    /// Best effort: the next push tries again.
+    async fn sweep(&self, name: &str) {
+        let before = self.runtime.now_ms() - LEFTOVER_AFTER.as_millis() as i64;
+        for directory in [self.location.join("modules"), self.location.join(&format!("transforms/{name}"))] {
+            let entries = self.storage().list(&directory).await.unwrap_or_default();
+            let is_leftover = |entry: &&storage::Entry| {
+                entry.name.starts_with('_') && entry.name.ends_with(".tmp") && entry.modified_ms < before
+            };
+            for entry in entries.iter().filter(is_leftover) {
+                let path = format!("{directory}/{}", entry.name);
+                match self.storage().delete(&path).await {
+                    Ok(_) => tracing::info!(path, "deleted what a push that crashed left behind"),
+                    Err(error) => tracing::debug!(path, %error, "cannot delete what a push left behind"),
+                }
+            }
         }
     }
 

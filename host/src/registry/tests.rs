@@ -47,6 +47,24 @@ async fn a_version_never_changes() {
 }
 
 #[tokio::test]
+async fn a_push_deletes_what_crashed_ones_left_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(directory.path());
+    let modules = directory.path().join("modules");
+    std::fs::create_dir_all(&modules).unwrap();
+    let two_days_ago = std::time::SystemTime::now() - 2 * LEFTOVER_AFTER;
+    for (name, is_old) in [("_a.wasm-1.tmp", true), ("_b.wasm-2.tmp", false), ("c.wasm", true)] {
+        let file = std::fs::File::create(modules.join(name)).unwrap();
+        if is_old {
+            file.set_modified(two_days_ago).unwrap();
+        }
+    }
+    push(&registry, b"one", "keep", "1.0.0").await.unwrap();
+    let left = |name: &str| modules.join(name).exists();
+    assert_eq!((left("_a.wasm-1.tmp"), left("_b.wasm-2.tmp"), left("c.wasm")), (false, true, true));
+}
+
+#[tokio::test]
 async fn what_is_stored_is_what_was_looked_at() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path());

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `WASMILL_SEED`, `WASMILL_RUNS` | first seed, and how many |
 //! | `WASMILL_PROFILE`, `WASMILL_HOSTS`, `WASMILL_STEPS`, `WASMILL_WITHOUT` | one kind of world, made smaller |
-//! | `WASMILL_LENGTHS` | `drawn`: runs of a tenth to the whole of their profile's length, which many runs can afford |
+//! | `WASMILL_LENGTHS` | `drawn`: runs of a sixteenth to the whole of their profile's length, as many runs are best spent |
 //! | `WASMILL_RULE` | without this rule |
 //! | `WASMILL_TRACE` | so many lines of the trace |
 
@@ -57,10 +57,10 @@ fn number(name: &str, default: u64) -> u64 {
     text(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }
 
-/// How long the run of a seed is, where lengths are drawn, in tenths of what its profile says: 1 to 10. Most faults need no
-/// long life before them, and short runs leave time for more of them.
-fn tenths(seed: u64) -> u64 {
-    1 + (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 10
+/// How often the length of a seed's run is halved, where lengths are drawn: 0 to 4 times. Most faults need no long life before
+/// them, and short runs leave time for more of them.
+fn halvings(seed: u64) -> u64 {
+    (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 5
 }
 
 /// The run of a seed, as the environment wants it.
@@ -71,7 +71,7 @@ fn case(seed: u64) -> Case {
     };
     let mut case = Case::new(seed, &profile);
     if text("WASMILL_LENGTHS").is_some_and(|lengths| lengths == "drawn") {
-        case.steps = case.steps * tenths(seed) / 10;
+        case.steps >>= halvings(seed);
     }
     case.hosts = number("WASMILL_HOSTS", case.hosts as u64) as usize;
     case.steps = number("WASMILL_STEPS", case.steps);
