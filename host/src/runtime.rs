@@ -20,6 +20,10 @@ pub trait Runtime: Send + Sync {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
     /// Time since some fixed moment; never goes back.
     fn elapsed(&self) -> Duration;
+    /// For how long the calling thread could have run and had no core, since it began. Zero where nobody knows.
+    fn without_core(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Milliseconds since 1970 by the wall clock, which may jump.
     fn now_ms(&self) -> i64;
     /// 128 random bits: ids must not repeat across processes and restarts.
@@ -63,6 +67,13 @@ impl Runtime for TokioRuntime {
 
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn without_core(&self) -> Duration {
+        // Nanoseconds on a core, nanoseconds in the queue for one, and how often.
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanoseconds = text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
+        Duration::from_nanos(nanoseconds.unwrap_or_default())
     }
 
     fn now_ms(&self) -> i64 {

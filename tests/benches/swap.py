@@ -4,10 +4,12 @@
     tests/cluster/cluster.py run -- tests/benches/swap.py --wasmill target/release/wasmill
 
 Runs on the servers that WASMILL_TEST_* name, with the shipped pipeline and its transforms uploaded. First one host reads a
-full topic as fast as it can while one deployment after the other is made: a pause is the time for which a topic partition
-read nothing before the first batch of the new deployment, as the host's log says. Then two hosts read events as they come,
-and a module is pushed and deployed: live is when the last topic partition begins to read with it. Goals: a pause 50 ms;
-`verify` finds each message once, or this ends at once. Prints a table, and writes it with all figures into
+full topic as fast as it can while one deployment after the other is made: a pause is the longest time for which a worker
+asked for no messages until the first batch of the new deployment, as the host's log says. What it spent in the queue for a
+core is left out of it, since broker, HDFS and the command that deploys share the cores with it; the time by the clock, and
+the longest pauses of the seconds before, without a swap, stand beside it. Then two hosts read events as they come,
+and a module is pushed and deployed: live is when the last topic partition begins to read with it. Goals: no
+pause longer than 50 ms; `verify` finds each message once, or this ends at once. Prints a table, and writes it with all figures into
 tests/benches/results; exits with 1 when a goal is missed (--no-goals: only reports it).
 """
 
@@ -27,6 +29,13 @@ import hosts  # found since watched has added its path
 
 CHAIN = ["keep-plays", "validate-events", "enrich-geo"]
 PAUSE_GOAL_MS = 50
+# As the host's log has them, and what they are in the table.
+PAUSES = {
+    "pause_ms": "longest pause of a worker at a swap, waits for a core left out",
+    "before_ms": "the same in the seconds before, without a swap",
+    "pause_wall_ms": "longest pause at a swap by the clock",
+    "before_wall_ms": "the same in the seconds before",
+}
 
 
 def arguments():
@@ -71,10 +80,13 @@ def pauses(options, scratch):
         # Each is live before the next is made.
         time.sleep(3)
     seconds = time.time() - host.started
-    found = [fields["pause_ms"] for _, fields in host.lines("swapped") if fields.get("pause_ms") is not None]
+    found = [fields for _, fields in host.lines("swapped")]
     if not found:
         raise SystemExit(f"the host swapped nothing:\n{host.log.read_text(errors='replace')[-3000:]}")
-    figures = {"deployments": deployments, "swaps": len(found), "median_ms": statistics.median(found), "worst_ms": max(found)}
+    figures = {"deployments": deployments, "swaps": len(found)}
+    for name in PAUSES:
+        all_ms = [fields[name] for fields in found]
+        figures[name] = {"median": statistics.median(all_ms), "worst": max(all_ms)}
     figures |= {"unaccounted": unaccounted(job, options.events), "events_per_second": options.events / seconds}
     say(f"pauses: {json.dumps(figures)}")
     return figures
@@ -108,24 +120,30 @@ def upload_to_live(options, scratch):
     return figures
 
 
+def is_met(full):
+    return full["pause_ms"]["worst"] <= PAUSE_GOAL_MS and not full["unaccounted"]
+
+
 def markdown(result):
     full, live = result["pauses"], result["live"]
-    met = "met" if full["worst_ms"] <= PAUSE_GOAL_MS else "**missed**"
-    return "\n".join(
-        [
-            f"Swaps of a deployment of three transforms, {TOPIC_PARTITIONS} topic partitions; broker, HDFS and hosts on "
-            f"{os.cpu_count()} cores; {result['date']}, commit {result['commit']}.",
-            "",
-            "| what | median | worst | goal | |",
-            "|---|---|---|---|---|",
-            f"| pause of a topic partition, one host at full load ({full['swaps']} swaps by {full['deployments']} deployments, "
-            f"{full['events_per_second']:,.0f} events/s) | {full['median_ms']:.0f} ms | {full['worst_ms']:.0f} ms "
-            f"| {PAUSE_GOAL_MS} ms | {met} |",
-            f"| messages lost or doubled by the records | {full['unaccounted']} | | 0 | |",
-            f"| from `push` to the last topic partition of two hosts ({len(live['runs'])} times) | {live['median']:.1f} s | {live['worst']:.1f} s | | |",
-            "",
-        ]
+    lines = [
+        f"Swaps of a deployment of three transforms, {TOPIC_PARTITIONS} topic partitions; broker, HDFS and hosts on "
+        f"{os.cpu_count()} cores; {result['date']}, commit {result['commit']}. One host at full load: {full['swaps']} swaps by "
+        f"{full['deployments']} deployments, {full['events_per_second']:,.0f} events/s.",
+        "",
+        "| what | median | worst | goal | |",
+        "|---|---|---|---|---|",
+    ]
+    for name, what in PAUSES.items():
+        goal = f"{PAUSE_GOAL_MS} ms" if name == "pause_ms" else ""
+        met = ("met" if full[name]["worst"] <= PAUSE_GOAL_MS else "**missed**") if goal else ""
+        lines.append(f"| {what} | {full[name]['median']:.0f} ms | {full[name]['worst']:.0f} ms | {goal} | {met} |")
+    lines.append(f"| messages lost or doubled by the records | {full['unaccounted']} | | 0 | |")
+    lines.append(
+        f"| from `push` to the last topic partition of two hosts ({len(live['runs'])} times) "
+        f"| {live['median']:.1f} s | {live['worst']:.1f} s | | |"
     )
+    return "\n".join(lines) + "\n"
 
 
 def main():
@@ -137,11 +155,10 @@ def main():
         shutil.rmtree(scratch, ignore_errors=True)
     result = {**watched.measured_now(), **measured}
     watched.report(options, "swap", result, markdown(result))
-    full = result["pauses"]
-    missed = full["worst_ms"] > PAUSE_GOAL_MS or full["unaccounted"]
-    if missed:
+    met = is_met(result["pauses"])
+    if not met:
         say("a goal was missed")
-    return 1 if missed and not options.no_goals else 0
+    return 0 if met or options.no_goals else 1
 
 
 if __name__ == "__main__":

@@ -123,20 +123,7 @@ impl Job {
 
     /// Every record of every chain: of deployment N, what became of how many messages.
     fn records(&self) -> Vec<Value> {
-        let mut found = Vec::new();
-        let mut open = vec![self.path("checkpoints")];
-        while let Some(directory) = open.pop() {
-            for entry in std::fs::read_dir(&directory).into_iter().flatten() {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    open.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "json") {
-                    let bytes = std::fs::read(&path).expect("a record");
-                    found.push(serde_json::from_slice(&bytes).expect("a record is JSON"));
-                }
-            }
-        }
-        found
+        records(&self.path("checkpoints"))
     }
 
     /// What stands in all files but one.
@@ -178,6 +165,24 @@ impl Job {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+/// Every record of every chain below a directory.
+pub(crate) fn records(checkpoints: &Path) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut open = vec![checkpoints.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "json") {
+                let bytes = std::fs::read(&path).expect("a record");
+                found.push(serde_json::from_slice(&bytes).expect("a record is JSON"));
+            }
+        }
+    }
+    found
 }
 
 fn event(n: i64, duration: f64) -> String {
@@ -409,7 +414,7 @@ fn by_deployment(records: &[Value]) -> BTreeMap<u64, (u64, u64, u64)> {
 }
 
 /// Messages that the records account for.
-fn messages(records: &[Value]) -> u64 {
+pub(crate) fn messages(records: &[Value]) -> u64 {
     by_deployment(records).values().map(|sums| sums.0).sum()
 }
 

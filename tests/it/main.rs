@@ -23,6 +23,7 @@ mod readme;
 mod record_formats;
 mod replay;
 mod reprocess;
+mod serve;
 mod servers;
 mod simulation;
 mod stops;

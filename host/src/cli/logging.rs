@@ -34,6 +34,20 @@ enum Format {
     Json,
 }
 
+impl Options {
+    /// Whether lines are JSON objects.
+    pub(crate) fn is_json(&self) -> bool {
+        self.log_format == Format::Json
+    }
+
+    /// The same, for a process of this program.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = String> {
+        let level = self.log_level.to_possible_value().map(|value| format!("--log-level={}", value.get_name()));
+        let format = self.log_format.to_possible_value().map(|value| format!("--log-format={}", value.get_name()));
+        level.into_iter().chain(format)
+    }
+}
+
 /// The live lines on standard error; hidden where that is not a terminal.
 pub(crate) fn live() -> &'static MultiProgress {
     static LIVE: OnceLock<MultiProgress> = OnceLock::new();

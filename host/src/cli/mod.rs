@@ -13,6 +13,7 @@ mod live;
 mod logging;
 mod logs;
 mod offsets;
+mod pipeline;
 mod push;
 mod registry;
 mod remote;
@@ -20,6 +21,7 @@ mod repair;
 mod replay;
 mod reprocess;
 mod run;
+mod serve;
 mod sign;
 mod status;
 mod stop;
@@ -51,6 +53,8 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Serve(serve::Arguments),
+    Pipeline(pipeline::Arguments),
     Status(status::Arguments),
     Logs(logs::Arguments),
     Check(check::Arguments),
@@ -86,6 +90,8 @@ impl Cli {
         logging::start(&self.logging);
         match self.verb {
             Verb::Run(arguments) => arguments.run(),
+            Verb::Serve(arguments) => arguments.run(&self.logging),
+            Verb::Pipeline(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Logs(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),

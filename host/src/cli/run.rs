@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
+    /// Finish as on SIGTERM when standard input is closed: so ends what a server runs when the server is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -44,10 +47,14 @@ enum Until {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.pipeline)?;
+        let stop = stop::flag()?;
+        if self.end_with_stdin {
+            stop::with_stdin(Arc::clone(&stop))?;
+        }
         let options = RunOptions {
             until_caught_up: matches!(self.until, Some(Until::CaughtUp)),
             module_cache: super::module_cache(),
-            stop: stop::flag()?,
+            stop,
             progress: Arc::new(Progress::default()),
             operator: super::operator(),
             vetting: vet::by_this_program(self.pipeline.clone()),

@@ -41,3 +41,13 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(cannot)?;
     Ok(stop)
 }
+
+/// Sets the flag when standard input ends.
+pub(crate) fn with_stdin(stop: Arc<AtomicBool>) -> Result<()> {
+    let wait = move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.store(true, Ordering::Release);
+    };
+    let thread = std::thread::Builder::new().name("standard input".to_owned()).spawn(wait);
+    thread.map(drop).map_err(|error| Error::fatal("cannot watch standard input").because(error))
+}

@@ -31,6 +31,11 @@ impl Settings {
     pub fn is_secret(&self, name: &str) -> bool {
         self.secret.contains(name) || names_a_secret(name)
     }
+
+    /// Whether the value of `name` is a secret that stands in the pipeline file itself. The path of one is none.
+    pub fn is_written_secret(&self, name: &str) -> bool {
+        names_a_secret(name) && !name.ends_with("location") && !self.secret.contains(name)
+    }
 }
 
 /// Whether a setting of this name holds something that must not be shown.

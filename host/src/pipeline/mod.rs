@@ -18,6 +18,7 @@ mod judge;
 pub mod lane;
 pub mod membership;
 mod open_files;
+mod pauses;
 pub mod places;
 pub mod ready;
 pub mod stages;

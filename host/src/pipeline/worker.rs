@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::lane::{Committed, Completion, Lane, LaneEnd, LaneStart};
+use super::pauses::Pauses;
 use super::stages::Stages;
 use crate::checkpoint::DeploymentRecord;
 use crate::error::{Error, Result};
@@ -112,10 +113,7 @@ pub struct Worker {
     lanes: VecDeque<Lane>,
     started: u64,
     open_files: usize,
-    /// When any lane was asked for messages last.
-    asked: Option<Duration>,
-    /// The longest time for which none was, since the targets changed last.
-    longest_pause: Duration,
+    pauses: Pauses,
 }
 
 impl Worker {
@@ -145,8 +143,7 @@ impl Worker {
             lanes: VecDeque::new(),
             started: 0,
             open_files: 0,
-            asked: None,
-            longest_pause: Duration::ZERO,
+            pauses: Pauses::default(),
         }
     }
 
@@ -205,7 +202,7 @@ impl Worker {
             }
             Command::Target(targets) => {
                 self.targets = targets;
-                self.longest_pause = Duration::ZERO;
+                self.pauses.begin();
             }
         }
     }
@@ -276,7 +273,7 @@ impl Worker {
         let mut busy = false;
         self.swap(lane);
         if lane.wants_messages() && !self.memory.is_storage_behind() {
-            self.ask();
+            self.pauses.asked(self.runtime.as_ref());
             busy = match lane.reader.read(self.limits.batch_rows)? {
                 Read::Batch(batch) => {
                     self.process(lane, batch)?;
@@ -311,13 +308,6 @@ impl Worker {
         Ok(busy)
     }
 
-    /// A lane is asked for messages. That a source has none is no pause of the worker's.
-    fn ask(&mut self) {
-        let now = self.runtime.elapsed();
-        let last = self.asked.replace(now).unwrap_or(now);
-        self.longest_pause = self.longest_pause.max(now.saturating_sub(last));
-    }
-
     fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
         // What was put in already is not put in again, should a source deliver it twice.
         let protocol = lane.context.staging.protocol;
@@ -331,10 +321,16 @@ impl Worker {
         let now = self.runtime.elapsed();
         if std::mem::take(&mut lane.swapped) {
             let deployment = lane.context.deployment.number;
-            let pause_ms = self.longest_pause.as_millis() as u64;
-            let unread_ms = lane.last_batch.map(|last| now.saturating_sub(last).as_millis() as u64);
+            let ms = |duration: Duration| duration.as_millis() as u64;
+            let Pauses { longest, longest_before, .. } = &self.pauses;
+            let (pause_ms, before_ms) = (ms(longest.own), ms(longest_before.own));
+            let (pause_wall_ms, before_wall_ms) = (ms(longest.wall), ms(longest_before.wall));
+            let unread_ms = lane.last_batch.map(|last| ms(now.saturating_sub(last)));
             let topic_partition = &lane.topic_partition;
-            tracing::info!(%topic_partition, offset = lane.next, deployment, pause_ms, unread_ms, "swapped");
+            tracing::info!(
+                %topic_partition, offset = lane.next, deployment, pause_ms, pause_wall_ms, before_ms, before_wall_ms,
+                unread_ms, "swapped"
+            );
         }
         let open_before = lane.range.as_ref().map_or(0, |range| range.open_files());
         let now_ms = self.runtime.now_ms();

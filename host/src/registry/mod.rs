@@ -21,6 +21,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::reference::check_name;
 pub use self::reference::{Reference, parse_version};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -141,7 +142,7 @@ impl Registry {
         signature: Option<Signature>,
         by: &str,
     ) -> Result<Pushed> {
-        reference::check_name(name)?;
+        check_name(name)?;
         if hex(&Sha256::digest(&module)) != info.sha256 {
             return Err(Error::config("the module changed while it was looked at").hint("push it again"));
         }
@@ -224,7 +225,7 @@ impl Registry {
         let directory = self.location.join("transforms");
         let entries = self.storage().list(&directory).await.map_err(|error| self.unanswered(error))?;
         let mut all = Vec::new();
-        for entry in entries.iter().filter(|entry| entry.is_directory && reference::check_name(&entry.name).is_ok()) {
+        for entry in entries.iter().filter(|entry| entry.is_directory && check_name(&entry.name).is_ok()) {
             all.extend(self.versions(&entry.name).await?);
         }
         all.sort_by(|a, b| (&a.release.name, &a.release.version).cmp(&(&b.release.name, &b.release.version)));

@@ -56,13 +56,13 @@ pub fn parse_version(text: &str) -> Result<Version> {
 }
 
 /// A name that stands in paths, metrics and logs.
-pub(super) fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let fits = (1..=100).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if fits {
         return Ok(());
     }
-    Err(Error::config(format!("{name:?} is no name of a transform"))
+    Err(Error::config(format!("{name:?} is no name"))
         .hint("a name has letters, digits, '-', '_' and '.', starts with a letter or digit, and is at most 100 long"))
 }

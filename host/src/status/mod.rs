@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::board::Board;
-pub use self::post::Post;
+pub use self::post::{Post, Posted};
 use crate::source::{Reach, TopicPartition};
 use crate::storage::Health;
 use crate::transform::{MetricSnapshot, TransformCounts};

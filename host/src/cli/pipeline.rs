@@ -1,0 +1,246 @@
+//! `wasmill pipeline apply|list|show|delete`: what servers run.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde_json::json;
+use wasmill::error::{Error, Result};
+use wasmill::registry::time;
+use wasmill::runtime::{Runtime as _, TokioRuntime};
+use wasmill::serve::{self, Applied, Catalogue, Entry, PipelineStatus, State};
+use wasmill::storage::{self, StorageOptions};
+
+/// Apply, list, show and delete the pipelines that `wasmill serve` runs.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Apply(Apply),
+    List(List),
+    Show(Show),
+    Delete(Delete),
+}
+
+/// The storage that servers share.
+#[derive(clap::Args)]
+pub(super) struct Shared {
+    /// Where the pipelines are kept: a directory on HDFS or a disk that all servers reach.
+    #[arg(long, value_name = "LOCATION", env = "WASMILL_STORAGE")]
+    storage: String,
+}
+
+/// The catalogue, and the threads that its storage needs.
+pub(super) struct Desk {
+    pub(super) catalogue: Catalogue,
+    pub(super) tokio: tokio::runtime::Runtime,
+}
+
+impl Shared {
+    pub(super) fn open(&self) -> Result<Desk> {
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let tokio = tokio.map_err(|error| Error::fatal("cannot start the storage threads").because(error))?;
+        let catalogue = {
+            let _inside = tokio.enter();
+            let location = storage::open(&self.storage, &StorageOptions::default())?;
+            Catalogue::new(location, Arc::new(TokioRuntime::new(tokio.handle().clone())))
+        };
+        Ok(Desk { catalogue, tokio })
+    }
+}
+
+/// Let servers run a pipeline as its file says, or run it as it says now.
+///
+/// The file is checked first, with this machine's environment; what refers to the environment or to files is resolved again
+/// on each server, and stands in the storage as it was written. A pipeline that runs already is ended where it runs, with a
+/// checkpoint, and started anew: nothing is lost or doubled.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  wasmill pipeline apply listen-events.toml --storage hdfs://namenode:9000/user/wasmill
+  wasmill pipeline apply - < listen-events.toml")]
+struct Apply {
+    /// The pipeline file; - for standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    shared: Shared,
+    /// Why.
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the pipelines, and where they run.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pipeline list --storage hdfs://namenode:9000/user/wasmill")]
+struct List {
+    #[command(flatten)]
+    shared: Shared,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print the file of a pipeline, as other commands take it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  wasmill pipeline show listen-events > listen-events.toml
+  wasmill status listen-events.toml")]
+struct Show {
+    /// The pipeline.
+    name: String,
+    #[command(flatten)]
+    shared: Shared,
+    /// Print the whole entry as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Let a pipeline run nowhere. Its table, dead letters and checkpoints stay: applied again, it goes on where it was.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pipeline delete listen-events --note \"moved to the other cluster\"")]
+struct Delete {
+    /// The pipeline.
+    name: String,
+    #[command(flatten)]
+    shared: Shared,
+    /// Why.
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Verb::Apply(apply) => apply.run(),
+            Verb::List(list) => list.run(),
+            Verb::Show(show) => show.run(),
+            Verb::Delete(delete) => delete.run(),
+        }
+    }
+}
+
+impl Apply {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let text = read(&self.file)?;
+        let config = serve::check(&text)?;
+        let Desk { catalogue, tokio } = self.shared.open()?;
+        let applied = tokio.block_on(catalogue.apply(&config.name, &text, &super::operator(), &self.note))?;
+        let mut out = std::io::stdout().lock();
+        let (is_new, entry) = match applied {
+            Applied::New(entry) => (true, entry),
+            Applied::Unchanged(entry) => (false, entry),
+        };
+        if self.json {
+            writeln!(out, "{}", json!({ "changed": is_new, "entry": entry }))?;
+        } else if is_new {
+            writeln!(
+                out,
+                "pipeline {} is applied as entry {}; servers run it within seconds",
+                entry.name, entry.number
+            )?;
+        } else {
+            writeln!(out, "pipeline {} is applied already, as entry {}", entry.name, entry.number)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().lock().read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.map_err(|error| Error::config(format!("cannot read {}", file.display())).because(error))?;
+    Ok(text)
+}
+
+impl List {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Desk { catalogue, tokio } = self.shared.open()?;
+        let runtime = TokioRuntime::new(tokio.handle().clone());
+        let (entries, servers) = tokio.block_on(async {
+            let servers = serve::post(catalogue.location()).read(runtime.now_ms()).await?;
+            Ok::<_, Error>((catalogue.list().await?, servers))
+        })?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", json!({ "pipelines": entries, "servers": servers }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut runs: BTreeMap<&str, Vec<(&str, &PipelineStatus)>> = BTreeMap::new();
+        for server in &servers {
+            for (name, status) in &server.pipelines {
+                runs.entry(name).or_default().push((&server.machine, status));
+            }
+        }
+        if entries.is_empty() {
+            writeln!(out, "no pipelines; `wasmill pipeline apply FILE` brings one")?;
+        }
+        for entry in &entries {
+            print(&mut out, entry, runs.get(entry.name.as_str()).map_or(&[], Vec::as_slice))?;
+        }
+        writeln!(out, "{} server(s)", servers.len())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(out: &mut impl std::io::Write, entry: &Entry, runs: &[(&str, &PipelineStatus)]) -> std::io::Result<()> {
+    let Entry { name, number, at_ms, by, note, .. } = entry;
+    let what = if entry.is_deleted() { "deleted" } else { "applied" };
+    let note = if note.is_empty() { String::new() } else { format!(": {}", note.escape_debug()) };
+    writeln!(out, "{name}  entry {number}, {what} {} by {by}{note}", time(*at_ms))?;
+    for (machine, status) in runs {
+        let state = match status.state {
+            State::Running if status.number == *number => "runs".to_owned(),
+            State::Running => format!("still runs entry {}", status.number),
+            State::Ending => format!("ends entry {}", status.number),
+            State::Failed => "failed, and is tried again".to_owned(),
+        };
+        writeln!(out, "  {machine}: {state}; {} restarts", status.restarts)?;
+        if let Some(problem) = &status.problem {
+            writeln!(out, "    ended last by {}", problem.escape_debug())?;
+        }
+    }
+    Ok(())
+}
+
+impl Show {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Desk { catalogue, tokio } = self.shared.open()?;
+        let entry = tokio.block_on(catalogue.present(&self.name))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(&entry)?)?;
+        } else {
+            out.write_all(entry.file.as_bytes())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Delete {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Desk { catalogue, tokio } = self.shared.open()?;
+        let entry = tokio.block_on(catalogue.delete(&self.name, &super::operator(), &self.note))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", json!({ "entry": entry }))?;
+        } else {
+            writeln!(out, "pipeline {} is deleted; what it wrote stays", entry.name)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
