@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
+.PHONY: help setup servers build transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -32,6 +32,9 @@ transforms:
 	    $(WASMILL) transform build transforms/$$name -o target/transforms/$${name//-/_}.wasm; \
 	done
 
+package: build ## a tarball and a Debian package, in target/package
+	host/deploy/package.sh $(WASMILL) target/transforms target/package
+
 demo: build ## a million simulated events through three transforms into Parquet, without any server
 	@rm -rf target/demo
 	$(WASMILL) run host/pipelines/demo.toml
@@ -50,6 +53,7 @@ lint: setup ## formatting and clippy, warnings are errors
 test: servers lint build ## all tests, on real servers; CI runs exactly this
 	python3 -m unittest discover -s tests/cluster
 	"$$($(CLUSTER) venv)" -m unittest discover -s tests/chaos
+	WASMILL=$(WASMILL) "$$($(CLUSTER) venv)" -m unittest discover -s tests/deploy
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
 	$(CHAOS) --minutes 2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a new machine lacks: C libraries and tools for librdkafka, Python's venv, the wasm32 target.
+# Installs what a new machine lacks: C libraries and tools for librdkafka, Python's venv, what tests/deploy checks with, the wasm32 target.
 # Touches nothing that is there already; uses apt-get (by sudo unless root) only when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,6 +31,12 @@ need clang command -v clang
 need lld command -v wasm-ld
 need wasi-libc test -e /usr/lib/wasm32-wasi/libc.a
 need libclang-rt-14-dev-wasm32 sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a'
+# For tests/deploy: each file of host/deploy is read by the tool that it is made for.
+need prometheus sh -c 'command -v promtool && command -v prometheus'
+need docker-compose command -v docker-compose
+need kubernetes-client command -v kubectl
+need systemd command -v systemd-analyze
+need dpkg-dev command -v dpkg-shlibdeps
 
 if ((${#missing[@]})); then
     install="apt-get install -y --no-install-recommends ${missing[*]}"
