@@ -1,5 +1,6 @@
 """Rules and dashboard: valid, tested, and of metrics that a host really has."""
 
+import contextlib
 import json
 import re
 import tempfile
@@ -67,9 +68,11 @@ class Rules(unittest.TestCase):
 class OfARunningHost(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        directory = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        cls.host = cls.enterClassContext(running.host(directory))
-        cls.prometheus = cls.enterClassContext(running.prometheus(cls.host, directory))
+        stack = contextlib.ExitStack()
+        cls.addClassCleanup(stack.close)
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cls.host = stack.enter_context(running.host(directory))
+        cls.prometheus = stack.enter_context(running.prometheus(cls.host, directory))
         cls.dashboard = json.loads(place.DASHBOARD.read_text())
         # Families without samples at the moment are there all the same, with their kind. A name's samples may be none.
         cls.samples = {}

@@ -12,7 +12,9 @@ import place
 class Packages(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(temporary.cleanup)
+        cls.directory = Path(temporary.name)
         told = place.run(place.DEPLOY / "package.sh", place.WASMILL, place.TRANSFORMS, cls.directory)
         cls.tarball, cls.package = map(Path, told.split())
         with tarfile.open(cls.tarball) as archive:
