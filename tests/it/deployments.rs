@@ -360,7 +360,10 @@ fn a_host_runs_only_what_its_keys_signed_and_is_paused_all_the_same() {
     std::fs::write(&failing, guest::trapping()).expect("the module can be written");
     job.done(&["push"], &[failing.to_str().expect("a path"), "--name", "failing", "--version", "1.0.0"]);
     job.done(&["deploy"], &["failing", "--sample", "0"]);
-    let problems = || job.json(&["status"], &[])[0]["problems"].to_string();
+    let problems = || {
+        let hosts: Value = serde_json::from_str(&stdout(&job.wasmill(&["status"], &["--json"]))).expect("JSON");
+        hosts[0]["problems"].to_string()
+    };
     let begun = Instant::now();
     while !problems().contains("entry 2 of the log cannot run here") {
         assert!(begun.elapsed() < PATIENCE, "the status says nothing of it: {}", problems());
