@@ -21,6 +21,9 @@ use crate::sink::range::RangeContext;
 use crate::sink::stage::Memory;
 use crate::source::{Read, SourceBatch, TopicPartition, Wake};
 
+/// For how long a swap may wait until storage has less to do.
+const SWAP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// When ranges end, and how much is read at once.
 #[derive(Debug, Clone)]
 pub struct WorkerLimits {
@@ -114,6 +117,8 @@ pub struct Worker {
     started: u64,
     open_files: usize,
     pauses: Pauses,
+    /// When the targets changed last, by the runtime's clock.
+    retargeted: Duration,
 }
 
 impl Worker {
@@ -144,6 +149,7 @@ impl Worker {
             started: 0,
             open_files: 0,
             pauses: Pauses::default(),
+            retargeted: Duration::ZERO,
         }
     }
 
@@ -203,6 +209,7 @@ impl Worker {
             Command::Target(targets) => {
                 self.targets = targets;
                 self.pauses.begin();
+                self.retargeted = self.runtime.elapsed();
             }
         }
     }
@@ -211,6 +218,11 @@ impl Worker {
     fn swap(&mut self, lane: &mut Lane) {
         let (now, target) = (lane.context.deployment.number, self.targets.of(&lane.topic_partition));
         if now == target {
+            return;
+        }
+        // All lanes want to end their ranges now. One after the other, or what waits for storage stops reading.
+        let may_wait = self.runtime.elapsed().saturating_sub(self.retargeted) < SWAP_PATIENCE;
+        if lane.range.is_some() && may_wait && self.memory.is_storage_busy() {
             return;
         }
         let Some(deployment) = self.deployments.iter().find(|known| known.record.number == target) else { return };

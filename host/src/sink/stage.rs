@@ -46,8 +46,17 @@ impl Memory {
 
     /// Whether storage is so far behind that reading on would only fill memory.
     pub fn is_storage_behind(&self) -> bool {
+        self.waiting_for_storage() > self.budget / 2
+    }
+
+    /// Whether storage has so much to do that a range which need not end now had better wait.
+    pub fn is_storage_busy(&self) -> bool {
+        self.waiting_for_storage() > self.budget / 8
+    }
+
+    fn waiting_for_storage(&self) -> usize {
         let ending = self.ending.load(Ordering::Relaxed) + self.ends.load(Ordering::Relaxed) * END_BYTES;
-        self.shipping.load(Ordering::Relaxed) + ending > self.budget / 2
+        self.shipping.load(Ordering::Relaxed) + ending
     }
 
     /// Bytes held now.
