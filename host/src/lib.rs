@@ -19,6 +19,7 @@ pub mod replay;
 pub mod report;
 pub mod reprocess;
 pub mod runtime;
+pub mod schema_registry;
 pub mod serve;
 pub mod signature;
 pub mod sink;

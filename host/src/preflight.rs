@@ -10,11 +10,12 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::config::{Config, SourceConfig, type_name};
+use crate::config::{Config, SchemaRegistryConfig, SourceConfig, type_name};
 use crate::deployment::{self, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Registry;
 use crate::runtime::TokioRuntime;
+use crate::schema_registry;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::owner::{self, Owner};
 use crate::sink::spark_table;
@@ -83,6 +84,9 @@ impl Preflight {
         };
         look.add("file", Ok(format!("pipeline {}: {fields} fields, {transforms}", config.name)));
         look.add("source", look_at_source(&config, &tokio));
+        if let Some(registry) = &config.schema_registry {
+            look.add("schema registry", tokio.block_on(look_at_schema_registry(registry)));
+        }
         tokio.block_on(look.locations(&config));
         look.transforms(&config, module_cache.as_deref(), &tokio);
         // A question that nobody answered may still be open.
@@ -240,6 +244,11 @@ fn look_at_source(config: &Config, tokio: &tokio::runtime::Runtime) -> Result<St
         SourceConfig::File(file) => format!("{}: {count} files", file.path),
         SourceConfig::Eventsim(sim) => format!("{}: {} events in {count} topic partitions", sim.topic, sim.events),
     })
+}
+
+async fn look_at_schema_registry(registry: &SchemaRegistryConfig) -> Result<String> {
+    let subjects = schema_registry::Client::new(registry)?.subjects().await?;
+    Ok(format!("{}: {} subjects", registry.url, subjects.len()))
 }
 
 /// Writes, renames and deletes a file in `location`, as the protocol does, and leaves no trace of it.

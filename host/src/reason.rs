@@ -12,7 +12,15 @@ pub const INVALID_UTF8: &str = "invalid-utf8";
 pub const NOT_JSON: &str = "not-json";
 /// The payload is JSON, but not an object.
 pub const NOT_AN_OBJECT: &str = "not-an-object";
-/// Something follows the object, such as a second one.
+/// The payload does not begin with the id of a schema.
+pub const NOT_FRAMED: &str = "not-framed";
+/// The registry has no schema with the message's id.
+pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
+/// Messages of this schema cannot become rows of the table.
+pub const INCOMPATIBLE_SCHEMA: &str = "incompatible-schema";
+/// The payload is not Avro as its schema has it.
+pub const MALFORMED_AVRO: &str = "malformed-avro";
+/// Something follows the event, such as a second one.
 pub const TRAILING_DATA: &str = "trailing-data";
 /// A field holds a value of another type.
 pub const WRONG_TYPE: &str = "wrong-type";
@@ -45,6 +53,10 @@ pub const BUILT_IN: &[&str] = &[
     INVALID_UTF8,
     NOT_JSON,
     NOT_AN_OBJECT,
+    NOT_FRAMED,
+    UNKNOWN_SCHEMA,
+    INCOMPATIBLE_SCHEMA,
+    MALFORMED_AVRO,
     TRAILING_DATA,
     WRONG_TYPE,
     OUT_OF_RANGE,

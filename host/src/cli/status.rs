@@ -227,6 +227,19 @@ fn print_health(out: &mut impl Write, host: &HostStatus) -> std::io::Result<()> 
             writeln!(out, "    {}: {error}", since(kafka.failed_at_ms))?;
         }
     }
+    if let Some(registry) = &host.schema_registry {
+        let failing = if registry.is_failing() { "FAILS, " } else { "" };
+        let (known, answered) = (grouped(registry.known), since(registry.answered_at_ms));
+        writeln!(out, "  schema registry: {failing}last answered {answered}, {known} schemas known")?;
+        if registry.waiting_count > 0 {
+            let (count, waiting) = (grouped(registry.waiting_count), &registry.waiting);
+            let began = since(registry.waiting_since_ms);
+            writeln!(out, "    messages WAIT for {count} schemas since {began}: ids {waiting:?}")?;
+        }
+        if let Some(error) = &registry.error {
+            writeln!(out, "    {}: {error}", since(registry.failed_at_ms))?;
+        }
+    }
     if !host.storage.is_empty() {
         let one = |(what, health): (&String, &Health)| {
             let failing = if health.is_failing() { "FAILS, " } else { "" };

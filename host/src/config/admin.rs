@@ -57,7 +57,7 @@ fn address(field: &Field<'_>) -> Option<SocketAddr> {
 }
 
 /// A file, relative to the pipeline file's directory.
-fn file(field: &Field<'_>) -> Option<PathBuf> {
+pub(super) fn file(field: &Field<'_>) -> Option<PathBuf> {
     let path = field.reader().directory.join(value::text(field)?);
     if path.is_file() {
         return Some(path);

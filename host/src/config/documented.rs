@@ -40,7 +40,7 @@ fn surroundings(directory: &Path) -> Surroundings {
 fn the_document_names_every_key() {
     let text = std::fs::read_to_string(DOCUMENT).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    for file in ["keep_plays.wasm", "tokens.toml", "host.pem", "host.key", "clients.pem"] {
+    for file in ["keep_plays.wasm", "tokens.toml", "host.pem", "host.key", "clients.pem", "registry.pem"] {
         std::fs::write(directory.path().join(file), b"").unwrap();
     }
     let blocks = examples(&text);

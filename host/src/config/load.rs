@@ -8,7 +8,10 @@ use toml::de::DeTable;
 
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
-use super::{BreakerConfig, Config, LimitsConfig, Then, admin, dead_letters, source, table, transform, value};
+use super::{
+    BreakerConfig, Config, LimitsConfig, Then, admin, dead_letters, schema_registry, source, table, transform, value,
+};
+use crate::decode::Format;
 use crate::decode::schema::EventSchema;
 use crate::error::{Error, Result};
 use crate::storage::StorageOptions;
@@ -123,6 +126,12 @@ fn config(root: Section<'_>) -> Option<Config> {
         name
     });
     let source = source::source(&root);
+    let format = source.as_ref().map_or(Format::Json, |(_, format)| *format);
+    let schema_registry = schema_registry::schema_registry(&root);
+    if format.needs_registry() && !root.has("schema_registry") {
+        let missing = "missing; the messages of this format name their schemas: wanted url = \"http://localhost:8081\"";
+        root.mistake("schema_registry", missing);
+    }
     let schema = table::schema(&root);
     let transforms = transform::transforms(&root);
     // Transforms with mistakes are not in the list, but the file means them to be.
@@ -149,7 +158,9 @@ fn config(root: Section<'_>) -> Option<Config> {
     root.finish();
     Some(Config {
         name: name?,
-        source: source?,
+        source: source?.0,
+        format,
+        schema_registry,
         schema: schema?,
         transforms,
         deployed,

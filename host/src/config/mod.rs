@@ -11,6 +11,7 @@ mod documented;
 mod file;
 mod load;
 mod mistake;
+mod schema_registry;
 pub mod secret;
 mod source;
 mod table;
@@ -29,9 +30,11 @@ pub use self::dead_letters::{DeadLettersConfig, Redaction};
 pub use self::file::{Surroundings, read_small as read_referenced_file};
 pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
-pub use self::secret::Settings;
+pub use self::schema_registry::{RegistryAuth, SchemaRegistryConfig};
+pub use self::secret::{Secret, Settings};
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::{TIME_PARTITIONS, type_name};
+use crate::decode::Format;
 use crate::decode::schema::EventSchema;
 use crate::signature::PublicKey;
 use crate::storage::StorageOptions;
@@ -43,6 +46,10 @@ pub struct Config {
     pub name: String,
     /// `[source.*]`.
     pub source: SourceConfig,
+    /// `format` of the source: what its messages are.
+    pub format: Format,
+    /// `[schema_registry]`; there is one where messages need it.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// `[schema]`: the fields of one event, in column order.
     pub schema: EventSchema,
     /// `[[transforms]]`, in order. Empty: events go to the table as they are.

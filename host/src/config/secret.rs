@@ -38,6 +38,28 @@ impl Settings {
     }
 }
 
+/// One value that is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `value`.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for whom it is meant.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
 /// Whether a setting of this name holds something that must not be shown.
 pub fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -90,5 +112,7 @@ mod tests {
         assert!(text.contains("30"), "{text}");
         assert!(!text.contains("hunter2") && !text.contains("pepper"), "{text}");
         assert_eq!(settings["salt"], "pepper");
+        let secret = Secret::new("hunter2");
+        assert_eq!((format!("{secret:?}").as_str(), secret.expose()), ("(secret)", "hunter2"));
     }
 }

@@ -7,6 +7,7 @@ use super::mistake::did_you_mean;
 use super::secret::Settings;
 use super::value;
 use super::{EventsimConfig, FileConfig, KafkaConfig, OnDataLoss, SourceConfig, StartPosition};
+use crate::decode::Format;
 
 /// The topics that the simulator writes.
 pub const EVENTSIM_TOPICS: [&str; 4] = ["listen_events", "page_view_events", "auth_events", "status_change_events"];
@@ -45,8 +46,8 @@ const PROTECTED: [(&str, &str); 22] = [
 
 const NO_SOURCE: &str = "no source; wanted one table [source.kafka], [source.file] or [source.eventsim]";
 
-/// The one source, or `None` with mistakes noted.
-pub(super) fn source(root: &Section<'_>) -> Option<SourceConfig> {
+/// The one source and what its messages are, or `None` with mistakes noted.
+pub(super) fn source(root: &Section<'_>) -> Option<(SourceConfig, Format)> {
     let Some(section) = root.section("source") else {
         root.mistake("source", NO_SOURCE);
         return None;
@@ -65,13 +66,14 @@ pub(super) fn source(root: &Section<'_>) -> Option<SourceConfig> {
     }
     let only = found.len() == 1;
     section.finish();
-    let kafka = kafka.and_then(|section| kafka_source(section).map(SourceConfig::Kafka));
-    let file = file.and_then(|section| file_source(section).map(SourceConfig::File));
-    let eventsim = eventsim.and_then(|section| eventsim_source(section).map(SourceConfig::Eventsim));
+    let json = |source| (source, Format::Json);
+    let kafka = kafka.and_then(kafka_source).map(|(kafka, format)| (SourceConfig::Kafka(kafka), format));
+    let file = file.and_then(|section| file_source(section).map(SourceConfig::File)).map(json);
+    let eventsim = eventsim.and_then(|section| eventsim_source(section).map(SourceConfig::Eventsim)).map(json);
     kafka.or(file).or(eventsim).filter(|_| only)
 }
 
-fn kafka_source(section: Section<'_>) -> Option<KafkaConfig> {
+fn kafka_source(section: Section<'_>) -> Option<(KafkaConfig, Format)> {
     let brokers = section.required("brokers", "\"host:9092,host:9092\"").and_then(|field| brokers(&field));
     let topics = section.required("topics", "[\"listen_events\"]").and_then(|field| topics(&field));
     let group = section.required("group", "\"wasmill-listen-events\"").and_then(|field| value::text(&field));
@@ -83,16 +85,21 @@ fn kafka_source(section: Section<'_>) -> Option<KafkaConfig> {
         Some(field) => value::choice(&field, &[("stop", OnDataLoss::Stop), ("record", OnDataLoss::Record)]),
         None => Some(OnDataLoss::Stop),
     };
+    let format = match section.optional("format") {
+        Some(field) => value::choice(&field, &Format::ALL.map(|format| (format.name(), format))),
+        None => Some(Format::Json),
+    };
     let options = section.section("options").map(options).unwrap_or_default();
     section.finish();
-    Some(KafkaConfig {
+    let kafka = KafkaConfig {
         brokers: brokers?,
         topics: topics?,
         group: group?,
         start: start?,
         on_data_loss: on_data_loss?,
         options,
-    })
+    };
+    Some((kafka, format?))
 }
 
 fn brokers(field: &Field<'_>) -> Option<String> {

@@ -120,11 +120,11 @@ fn event_time(table: &Section<'_>, schema: Option<&EventSchema>, is_final: bool)
     };
     let found = schema.arrow.fields().iter().find(|field| *field.name() == column);
     let unit = match (found.map(|field| field.data_type()), given, unit) {
-        (Some(DataType::Timestamp(..)), Some(_), Some(field)) => {
+        (Some(DataType::Timestamp(_, Some(_))), Some(_), Some(field)) => {
             field.mistake(format!("the column {column:?} is a timestamp and has its own unit; leave unit out"));
             return None;
         }
-        (Some(DataType::Timestamp(..)), ..) => TimeUnit::Microseconds,
+        (Some(DataType::Timestamp(_, Some(_))), ..) => TimeUnit::Microseconds,
         (Some(DataType::Int32 | DataType::Int64), None, _) => {
             let kind = "a whole number, so its unit is needed";
             column_field.mistake(format!("the column {column:?} is {kind}: unit = one of \"s\", \"ms\", \"us\""));
@@ -172,7 +172,7 @@ fn why_no_event_time(schema: &Schema, column: &str) -> Option<String> {
         return Some(format!("there is no column {column:?}{hint}; columns: {}", listed(names())));
     };
     match field.data_type() {
-        DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => None,
+        DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, Some(_)) => None,
         other => Some(format!("the column {column:?} is {}, wanted int, long or a timestamp", type_name(other))),
     }
 }
@@ -215,7 +215,20 @@ pub fn type_name(kind: &DataType) -> String {
         DataType::List(item) => format!("list<{}>", type_name(item.data_type())),
         DataType::Int32 => "int".into(),
         DataType::Int64 => "long".into(),
+        DataType::Timestamp(_, None) => "local-timestamp(us)".into(),
         DataType::Timestamp(..) => "timestamp(us)".into(),
+        DataType::Date32 => "date".into(),
+        DataType::Struct(fields) => {
+            let mark = |field: &Column| if field.is_nullable() { "" } else { "!" };
+            let field = |field: &std::sync::Arc<Column>| {
+                format!("{}:{}{}", field.name(), type_name(field.data_type()), mark(field))
+            };
+            format!("struct<{}>", fields.iter().map(field).collect::<Vec<_>>().join(","))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) if entry.len() == 2 => format!("map<string,{}>", type_name(entry[1].data_type())),
+            other => other.to_string(),
+        },
         other => other.to_string(),
     }
 }

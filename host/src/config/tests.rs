@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::decode::Format;
 use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::signature::SecretKey;
 
@@ -101,6 +102,41 @@ fn every_mistake_is_told_with_its_line() {
         ("group = \"wasmill\"", "group = \"g\"\nstart = \"earlist\"", "did you mean \"earliest\"?"),
         ("group = \"wasmill\"", "group = \"g\"\nstart = { timestamp = \"yesterday\" }", "wanted a time with its zone"),
         ("group = \"wasmill\"", "group = \"g\"\nstart = { }", "wanted \"earliest\""),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\nformat = \"arvo\"",
+            "p.toml:8: source.kafka.format: found \"arvo\", wanted one of \"json\", \"avro\", \"json-schema\"; did you mean \"avro\"?",
+        ),
+        ("group = \"wasmill\"", "group = \"g\"\nformat = \"avro\"", "p.toml: schema_registry: missing"),
+        ("group = \"wasmill\"", "group = \"g\"\n[schema_registry]", "p.toml:8: schema_registry.url: missing"),
+        ("group = \"wasmill\"", "group = \"g\"\n[schema_registry]\nurl = \"registry:8081\"", "wanted a URL like"),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\n[schema_registry]\nurl = \"http://u:hunter2@r\"",
+            "schema_registry.url: holds a user, a password or a query",
+        ),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\n[schema_registry]\nurl = \"http://r\"\nusername = \"u\"",
+            "schema_registry.username: has no password",
+        ),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\n[schema_registry]\nurl = \"http://r\"\npassword = \"p\"",
+            "schema_registry.password: has no username",
+        ),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\n[schema_registry]\nurl = \"http://r\"\nusername = \"u\"\npassword = \"p\"\ntoken = \"t\"",
+            "schema_registry.token: stands beside",
+        ),
+        (
+            "group = \"wasmill\"",
+            "group = \"g\"\n[schema_registry]\nurl = \"http://r\"\nca = \"nope.pem\"",
+            "schema_registry.ca: there is no file",
+        ),
+        ("level = \"string\"", "level = \"struct<a>\"", "write each field as name:type"),
+        ("\"long!\"", "\"local-timestamp(us)!\"", "is local-timestamp(us), wanted int, long or a timestamp"),
         ("group = \"wasmill\"", "group = { env = \"NOPE\" }", "the environment variable NOPE is not set"),
         ("group = \"wasmill\"", "group = { file = \"nope\" }", "cannot read the file nope"),
         (
@@ -251,6 +287,7 @@ fn written(config: &Config) -> String {
                 if kafka.on_data_loss == OnDataLoss::Stop { "stop" } else { "record" }
             )
             .unwrap();
+            writeln!(text, "format = \"{}\"", config.format.name()).unwrap();
             text += "[source.kafka.options]\n";
             kafka.options.iter().for_each(|(name, value)| writeln!(text, "{name:?} = {value:?}").unwrap());
         }
@@ -261,6 +298,18 @@ fn written(config: &Config) -> String {
             sim.topic, sim.topic_partitions, sim.events, sim.seed, sim.faults
         )
         .unwrap(),
+    }
+    if let Some(registry) = &config.schema_registry {
+        let SchemaRegistryConfig { url, auth, ca: _, cache } = registry;
+        writeln!(text, "[schema_registry]\nurl = {url:?}").unwrap();
+        match auth {
+            RegistryAuth::None => {}
+            RegistryAuth::Basic { username, password } => {
+                writeln!(text, "username = {username:?}\npassword = {:?}", password.expose()).unwrap();
+            }
+            RegistryAuth::Bearer(token) => writeln!(text, "token = {:?}", token.expose()).unwrap(),
+        }
+        cache.iter().for_each(|cache| writeln!(text, "cache = {cache:?}").unwrap());
     }
     text += "[schema]\n";
     for field in &config.schema.fields {
@@ -398,7 +447,21 @@ fn any_config() -> impl Strategy<Value = Config> {
     ("[a-z0-9][a-z0-9._-]{0,20}", any_source(), any_schema(), "[a-z]{1,6}", numbers, limits, unit, compression)
         .prop_map(|(name, source, schema, place, numbers, limits, unit, compression)| Config {
             name,
+            format: match source {
+                SourceConfig::Kafka(_) => Format::ALL[limits.0 % 3],
+                _ => Format::Json,
+            },
             source,
+            schema_registry: Some(SchemaRegistryConfig {
+                url: format!("https://{place}:8081/a/b"),
+                auth: match limits.0 % 3 {
+                    0 => RegistryAuth::None,
+                    1 => RegistryAuth::Basic { username: place.clone(), password: Secret::new("s e c") },
+                    _ => RegistryAuth::Bearer(Secret::new("t")),
+                },
+                ca: None,
+                cache: Some(format!("/{place}/cache").into()),
+            }),
             schema,
             transforms: vec![],
             deployed: limits.0 % 2 == 1,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,8 +11,10 @@ use super::judge::Bounds;
 use super::rehearsal::{self, Rehearsal};
 use super::{Action, Canary, Column, Deployed, Deployment, Draft, Entry, Log, load};
 use crate::config::Config;
+use crate::decode::{Decoder, Decoding};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
+use crate::schema_registry::Schemas;
 use crate::sink::hive::HivePartitioner;
 use crate::source::{SourceBatch, TopicPartition};
 use crate::transform::TransformEngine;
@@ -57,7 +60,8 @@ impl Proposal {
                 Some(running) => Some(load(engine, registry, &running.transforms, schema()).await?),
                 None => None,
             };
-            rehearsal = Some(rehearsal::rehearse(&config.schema, sample, &chain, running.as_ref())?);
+            let mut decoder = decoder(config, registry, sample).await?;
+            rehearsal = Some(rehearsal::rehearse(&mut decoder, sample, &chain, running.as_ref())?);
         }
         Ok(Self { deployment, difference, rehearsal, present })
     }
@@ -127,4 +131,21 @@ impl Proposal {
         };
         log.append(self.present.as_ref(), draft, by, note).await
     }
+}
+
+/// A decoder that has the schemas of the sample, or has waited for them for long.
+async fn decoder(config: &Config, registry: &Registry, sample: &[SourceBatch]) -> Result<Decoder> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(20);
+    let runtime = registry.runtime();
+    let schemas =
+        config.schema_registry.as_ref().map(|config| Schemas::new(config, Arc::clone(runtime))).transpose()?;
+    let mut decoder = Decoding { schema: config.schema.clone(), format: config.format, schemas }.decoder()?;
+    let began = runtime.elapsed();
+    for batch in sample {
+        while !decoder.is_ready(batch) && runtime.elapsed().saturating_sub(began) < PATIENCE {
+            runtime.sleep(PAUSE).await;
+        }
+    }
+    Ok(decoder)
 }

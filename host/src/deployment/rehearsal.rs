@@ -9,8 +9,7 @@ use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use serde::Serialize;
 
-use crate::decode::json::JsonDecoder;
-use crate::decode::schema::EventSchema;
+use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::report::grouped;
 use crate::source::SourceBatch;
@@ -122,20 +121,20 @@ impl<'c> Trial<'c> {
 /// Runs the sample through the new chain and, where there is one, through the present chain.
 ///
 /// # Errors
-/// A transform whose policy is to stop fails on an event; or it cannot be started again.
+/// A transform whose policy is to stop fails on an event; or it cannot be started again; or the decoder is not ready for
+/// the sample.
 pub fn rehearse(
-    schema: &EventSchema,
+    decoder: &mut Decoder,
     sample: &[SourceBatch],
     new: &TransformChain,
     present: Option<&TransformChain>,
 ) -> Result<Rehearsal> {
-    let mut decoder = JsonDecoder::new(schema);
     let mut new = Trial::new(new)?;
     let mut present = present.map(Trial::new).transpose()?;
     let (mut events, mut undecodable) = (0, 0);
     let mut changed = Changed::default();
     for batch in sample {
-        let decoded = decoder.decode(batch);
+        let decoded = decoder.decode(batch)?;
         events += batch.messages.len() as u64;
         undecodable += decoded.undecodable.len() as u64;
         let run = |trial: &mut Trial<'_>| -> Result<ChainOutput> {

@@ -18,7 +18,7 @@ use crate::report::DeadLetterCause;
 use crate::runtime::Runtime;
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::{OpenRange, RangeContext, discard};
-use crate::source::{PartitionReader, TopicPartition, Wake};
+use crate::source::{PartitionReader, SourceBatch, TopicPartition, Wake};
 
 /// Why a lane ended.
 #[derive(Debug)]
@@ -88,6 +88,9 @@ pub(super) struct Lane {
     /// Told apart from earlier lanes of the same topic partition by this number.
     pub(super) number: u64,
     pub(super) reader: Box<dyn PartitionReader>,
+    /// Read, but not put in yet: the schemas of its messages are still being fetched. It lies before `next`, so it is read
+    /// again should the lane end.
+    pub(super) held: Option<SourceBatch>,
     /// `None` while a checkpoint is in flight.
     take_over: Option<Box<TakeOver>>,
     pub(super) context: Arc<RangeContext>,
@@ -114,6 +117,7 @@ impl Lane {
             topic_partition: context.topic_partition.clone(),
             number,
             reader: start.reader,
+            held: None,
             take_over: Some(start.take_over),
             context,
             range: None,

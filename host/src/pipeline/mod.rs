@@ -86,7 +86,8 @@ pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
             return Ok(Chosen::Deployed(Box::new(watch)));
         }
         let chain = TransformChain::link(&engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
-        Ok(Chosen::Fixed(Box::new(Ready::new(config, 0, chain)?)))
+        let decoding = ready::decoding(config, Arc::clone(runtime))?;
+        Ok(Chosen::Fixed(Box::new(Ready::new(config, 0, chain, decoding)?)))
     };
     let storage = config.storage.clone();
     let source = |tokio: &tokio::runtime::Handle| {
@@ -215,7 +216,7 @@ impl Parts {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
         // Whether it can listen is known before anything is read.
-        let board = self.board(options);
+        let board = self.board(options)?;
         let (runtime, modules) =
             (Arc::clone(&self.runtime), (options.module_cache.clone(), Arc::clone(&options.vetting)));
         let admin = Server::start(config, Arc::clone(&board), runtime, Arc::clone(&over), modules, tokio)?;
@@ -262,14 +263,17 @@ impl Parts {
         Ok((result?, std::mem::take(&mut membership.account)))
     }
 
-    fn board(&self, options: &RunOptions) -> Arc<Board> {
+    fn board(&self, options: &RunOptions) -> Result<Arc<Board>> {
         let (host, now_ms) = (Id(self.runtime.random()), self.runtime.now_ms());
         let board = Board::new(host, &options.operator, now_ms, Arc::clone(&options.progress));
         if let Chosen::Fixed(ready) = &self.chosen {
             board.deployments(0, None, false, [(0, Arc::clone(&ready.chain))].into());
         }
         self.monitors.iter().for_each(|(what, monitor)| board.storage(what, Arc::clone(monitor)));
-        Arc::new(board)
+        if let Some(schemas) = &self.chosen.ready()?.decoding.schemas {
+            board.schemas(Arc::clone(schemas));
+        }
+        Ok(Arc::new(board))
     }
 
     fn spawn_worker(

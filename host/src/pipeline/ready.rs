@@ -6,12 +6,12 @@ use super::stages::Stages;
 use super::worker::WorkerDeployment;
 use crate::checkpoint::{DeploymentRecord, TransformRecord};
 use crate::config::{Config, Redaction};
-use crate::decode::json::JsonDecoder;
-use crate::decode::schema::EventSchema;
+use crate::decode::Decoding;
 use crate::deployment::{self, Log};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::runtime::Runtime;
+use crate::schema_registry::Schemas;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::part_file::PartFileOptions;
 use crate::transform::{LinkedTransform, TransformChain, TransformEngine};
@@ -25,7 +25,8 @@ pub struct Ready {
     /// Its transforms.
     pub chain: Arc<TransformChain>,
     partitioner: HivePartitioner,
-    schema: EventSchema,
+    /// How messages become rows.
+    pub decoding: Decoding,
     redact: Redaction,
 }
 
@@ -34,7 +35,7 @@ impl Ready {
     ///
     /// # Errors
     /// The columns that leave the chain are not those that the table needs.
-    pub fn new(config: &Config, number: u64, chain: TransformChain) -> Result<Self> {
+    pub fn new(config: &Config, number: u64, chain: TransformChain, decoding: Decoding) -> Result<Self> {
         let partitioner = HivePartitioner::new(&config.table, &chain.output_schema())?;
         let schema = Arc::clone(partitioner.file_schema());
         let record = |transform: &LinkedTransform| TransformRecord {
@@ -48,7 +49,7 @@ impl Ready {
             options: PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)?,
             chain: Arc::new(chain),
             partitioner,
-            schema: config.schema.clone(),
+            decoding,
             redact: config.dead_letters.redact,
         })
     }
@@ -63,13 +64,14 @@ impl Ready {
         number: Option<u64>,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
+        let decoding = decoding(config, Arc::clone(&runtime))?;
         if !config.deployed {
             if let Some(number) = number.filter(|number| *number != 0) {
                 let message = format!("pipeline {} has no deployment {number}", config.name);
                 return Err(Error::config(message).hint("its file fixes the transforms: that is deployment 0"));
             }
             let chain = TransformChain::link(engine, &config.transforms, Arc::clone(&config.schema.arrow))?;
-            return Self::new(config, 0, chain);
+            return Self::new(config, 0, chain, decoding);
         }
         let registry = Registry::open(config, runtime)?;
         let log = Log::new(registry.clone(), &config.name);
@@ -82,7 +84,7 @@ impl Ready {
         };
         let schema = Arc::clone(&config.schema.arrow);
         let chain = deployment::load(engine, &registry, &deployment.transforms, schema).await?;
-        Self::new(config, deployment.number, chain)
+        Self::new(config, deployment.number, chain, decoding)
     }
 
     /// Instances for one worker.
@@ -91,8 +93,17 @@ impl Ready {
     /// A transform cannot be started once more.
     pub fn for_worker(&self) -> Result<WorkerDeployment> {
         let number = self.record.number;
-        let decoder = JsonDecoder::new(&self.schema);
+        let decoder = self.decoding.decoder()?;
         let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), number, self.redact)?;
         Ok(WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages })
     }
+}
+
+/// How the messages of a pipeline become rows. Made once in a process: all deployments share what is known of schemas.
+///
+/// # Errors
+/// The registry's certificates cannot be read.
+pub(crate) fn decoding(config: &Config, runtime: Arc<dyn Runtime>) -> Result<Decoding> {
+    let schemas = config.schema_registry.as_ref().map(|registry| Schemas::new(registry, runtime)).transpose()?;
+    Ok(Decoding { schema: config.schema.clone(), format: config.format, schemas })
 }

@@ -4,11 +4,13 @@
 //! one), a filtered row, a dead letter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Redaction;
-use crate::decode::json::JsonDecoder;
-use crate::error::Result;
+use crate::decode::Decoder;
+use crate::error::{Error, Result};
 use crate::reason;
+use crate::runtime::Runtime;
 use crate::sink::dead_letter::{DeadLetter, Stage};
 use crate::sink::hive::{HivePartitioner, Piece};
 use crate::sink::range::OpenRange;
@@ -18,9 +20,13 @@ use crate::transform::{ChainInstance, TransformChain};
 /// What stands in a dead letter instead of a text that may name values of the event.
 const REDACTED: &str = "(redacted)";
 
+/// How long a command waits for the schemas of its messages, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The stages of one worker.
 pub struct Stages {
-    decoder: JsonDecoder,
+    decoder: Decoder,
     chain: Arc<TransformChain>,
     instance: ChainInstance,
     partitioner: HivePartitioner,
@@ -58,14 +64,38 @@ struct SetAside {
 impl Stages {
     /// Stages with instances of their own of every transform.
     pub fn new(
-        decoder: JsonDecoder,
+        decoder: impl Into<Decoder>,
         chain: Arc<TransformChain>,
         partitioner: HivePartitioner,
         deployment: u64,
         redact: Redaction,
     ) -> Result<Self> {
         let instance = chain.instantiate()?;
-        Ok(Self { decoder, chain, instance, partitioner, deployment, redact })
+        Ok(Self { decoder: decoder.into(), chain, instance, partitioner, deployment, redact })
+    }
+
+    /// Whether all that the messages of `batch` need to be decoded is here. What is not is being fetched.
+    pub(crate) fn is_ready(&mut self, batch: &SourceBatch) -> bool {
+        self.decoder.is_ready(batch)
+    }
+
+    /// Waits until [`Stages::is_ready`] for all of them, for who has nothing else to do meanwhile. (Messages may be sent to
+    /// another thread, but not shared with it, so who waits has them for itself.)
+    ///
+    /// # Errors
+    /// The registry does not answer for long.
+    pub(crate) async fn become_ready(&mut self, batches: &mut [SourceBatch], runtime: &dyn Runtime) -> Result<()> {
+        let began = runtime.elapsed();
+        for batch in batches {
+            while !self.is_ready(batch) {
+                if runtime.elapsed().saturating_sub(began) > PATIENCE {
+                    return Err(Error::transient(format!("some schemas are not known after {PATIENCE:?}"))
+                        .hint("does the schema registry answer? What it said is in the log"));
+                }
+                runtime.sleep(PAUSE).await;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the messages of `batch` into `range`. An error means that none of them may be counted: the range is dropped.
@@ -93,7 +123,7 @@ impl Stages {
 
     /// Where the messages of `batch` go, without writing any.
     pub(crate) fn sort(&mut self, batch: &SourceBatch, now_ms: i64) -> Result<Sorted> {
-        let decoded = self.decoder.decode(batch);
+        let decoded = self.decoder.decode(batch)?;
         let mut aside: Vec<SetAside> = Vec::new();
         for undecodable in &decoded.undecodable {
             aside.push(SetAside {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::herald;
 use super::judge::{self, Judge};
 use super::membership::Change;
-use super::ready::Ready;
+use super::ready::{self, Ready};
 use super::worker::{Targets, WorkerDeployment};
 use crate::config::Config;
+use crate::decode::Decoding;
 use crate::deployment::{self, Deployment, Entry, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Registry;
@@ -26,6 +27,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// The log of deployments, as one run follows it.
 pub(super) struct Watch {
     engine: TransformEngine,
+    decoding: Decoding,
     registry: Registry,
     log: Log,
     /// The newest entry that was looked at.
@@ -43,6 +45,7 @@ impl Watch {
     /// # Errors
     /// Nothing is deployed; the deployment cannot run here; the storage does not answer.
     pub(super) async fn begin(config: &Config, engine: TransformEngine, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let decoding = ready::decoding(config, Arc::clone(&runtime))?;
         let registry = Registry::open(config, runtime)?;
         let log = Log::new(registry.clone(), &config.name);
         let Some(entry) = log.newest().await? else {
@@ -52,7 +55,7 @@ impl Watch {
         };
         let (seen, ready) = (entry.number, BTreeMap::new());
         let judge = Judge::new(config, &registry);
-        let mut watch = Self { engine, registry, log, seen, ready, judge, followed: entry.clone() };
+        let mut watch = Self { engine, decoding, registry, log, seen, ready, judge, followed: entry.clone() };
         let missing = watch.missing(config, &entry).await?;
         watch.follow(entry, missing);
         Ok(watch)
@@ -73,7 +76,7 @@ impl Watch {
         for deployment in named(entry).filter(|deployment| !self.ready.contains_key(&deployment.number)) {
             let schema = Arc::clone(&config.schema.arrow);
             let chain = deployment::load(&self.engine, &self.registry, &deployment.transforms, schema).await?;
-            missing.push(Ready::new(config, deployment.number, chain)?);
+            missing.push(Ready::new(config, deployment.number, chain, self.decoding.clone())?);
         }
         Ok(missing)
     }

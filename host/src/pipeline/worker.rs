@@ -286,11 +286,12 @@ impl Worker {
         self.swap(lane);
         if lane.wants_messages() && !self.memory.is_storage_behind() {
             self.pauses.asked(self.runtime.as_ref());
-            busy = match lane.reader.read(self.limits.batch_rows)? {
-                Read::Batch(batch) => {
-                    self.process(lane, batch)?;
-                    true
-                }
+            let read = match lane.held.take() {
+                Some(batch) => Read::Batch(batch),
+                None => lane.reader.read(self.limits.batch_rows)?,
+            };
+            busy = match read {
+                Read::Batch(batch) => self.process(lane, batch)?,
                 Read::Empty => false,
                 Read::End { next } => {
                     lane.reached(next);
@@ -320,11 +321,17 @@ impl Worker {
         Ok(busy)
     }
 
-    fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<()> {
+    /// `false`: the lane holds the batch until its schemas are known.
+    fn process(&mut self, lane: &mut Lane, batch: SourceBatch) -> Result<bool> {
         // What was put in already is not put in again, should a source deliver it twice.
         let protocol = lane.context.staging.protocol;
         let first = if protocol.skip_redelivered { lane.next } else { 0 };
-        let Some(batch) = batch.starting_at(first) else { return Ok(()) };
+        let Some(batch) = batch.starting_at(first) else { return Ok(true) };
+        // Before a range is opened: one without messages could not be committed.
+        if !self.stages(lane)?.is_ready(&batch) {
+            lane.held = Some(batch);
+            return Ok(false);
+        }
         if !std::mem::replace(&mut lane.has_read, true) {
             tracing::info!(topic_partition = %lane.topic_partition, offset = lane.next, "first messages");
         }
@@ -361,7 +368,7 @@ impl Worker {
         progress.written.fetch_add(after.written - before.written, Ordering::Relaxed);
         progress.filtered.fetch_add(after.filtered - before.filtered, Ordering::Relaxed);
         progress.dead_lettered.fetch_add(after.dead_lettered - before.dead_lettered, Ordering::Relaxed);
-        Ok(())
+        Ok(true)
     }
 
     fn end_range_when_due(&self, lane: &mut Lane) {

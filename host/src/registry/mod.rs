@@ -126,8 +126,8 @@ impl Registry {
     }
 
     /// Time and randomness.
-    pub(crate) fn runtime(&self) -> &dyn Runtime {
-        self.runtime.as_ref()
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.runtime
     }
 
     /// Stores a checked module under a name and version.

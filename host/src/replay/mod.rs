@@ -221,11 +221,13 @@ impl Replayer {
     ) -> ChainResult<()> {
         picker.look().await?;
         loop {
-            let bunch = picker.pick(&self.bounds.within(limit, part)).await?;
+            let mut bunch = picker.pick(&self.bounds.within(limit, part)).await?;
             if bunch.count == 0 {
                 return Ok(());
             }
             let mut counts = Counts { by_reason: bunch.by_reason, replayed: bunch.count, ..Counts::default() };
+            let runtime = self.places.runtime.as_ref();
+            self.stages.become_ready(&mut bunch.batches, runtime).await.map_err(ChainError::Stopped)?;
             for batch in &bunch.batches {
                 let sorted = self.stages.sort(batch, self.places.runtime.now_ms()).map_err(ChainError::Stopped)?;
                 counts.written += sorted.pieces.iter().map(|piece| piece.rows.num_rows() as u64).sum::<u64>();
@@ -251,10 +253,13 @@ impl Replayer {
         note: &Note,
     ) -> ChainResult<Option<Counts>> {
         picker.look().await?;
-        let bunch = picker.pick(bounds).await?;
+        let mut bunch = picker.pick(bounds).await?;
         if bunch.count == 0 {
             return Ok(None);
         }
+        // Before the take-over: no host stands still while a schema is waited for.
+        let runtime = self.places.runtime.as_ref();
+        self.stages.become_ready(&mut bunch.batches, runtime).await.map_err(ChainError::Stopped)?;
         let taken = match taken {
             Some(taken) => taken,
             none => none.insert(take_over(chain).await?),

@@ -122,6 +122,7 @@ fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<(Vec<S
             parents.pop();
         }
         DataType::Struct(fields) => fields.iter().for_each(|field| push_leaves(field, parents, leaves)),
+        DataType::Map(entries, _) => push_leaves(entries, parents, leaves),
         kind => leaves.push((parents.clone(), kind.clone())),
     }
     parents.pop();

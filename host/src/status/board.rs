@@ -8,6 +8,7 @@ use super::lines::Line;
 use super::{HostStatus, TopicPartitionStatus, Totals};
 use crate::checkpoint::Id;
 use crate::report::Progress;
+use crate::schema_registry::Schemas;
 use crate::source::Reach;
 use crate::storage::Monitor;
 use crate::transform::TransformChain;
@@ -34,6 +35,7 @@ struct State {
     lines: u64,
     kafka: Option<Reach>,
     storage: BTreeMap<String, Arc<Monitor>>,
+    schemas: Option<Arc<Schemas>>,
 }
 
 impl Board {
@@ -74,6 +76,11 @@ impl Board {
     /// What is known of the storage where `what` lies.
     pub fn storage(&self, what: &str, monitor: Arc<Monitor>) {
         self.state().storage.insert(what.to_owned(), monitor);
+    }
+
+    /// What is known of the schema registry.
+    pub fn schemas(&self, schemas: Arc<Schemas>) {
+        self.state().schemas = Some(schemas);
     }
 
     /// The id of this host.
@@ -149,6 +156,7 @@ impl Board {
             guest_metrics: state.chains.iter().map(|(number, chain)| (*number, chain.metrics())).collect(),
             kafka: state.kafka.clone(),
             storage: state.storage.iter().map(|(what, monitor)| (what.clone(), monitor.health())).collect(),
+            schema_registry: state.schemas.as_ref().map(|schemas| schemas.health()),
         }
     }
 }

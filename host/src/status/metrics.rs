@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{HostStatus, TopicPartitionState, TopicPartitionStatus};
+use crate::schema_registry::RegistryHealth;
 use crate::transform::{MetricSnapshot, MetricValue, TransformCounts, TransformUse};
 
 /// Labels of one sample.
@@ -195,6 +196,7 @@ impl Shown {
         ] {
             write(encoder, &family, &samples)?;
         }
+        self.schema_registry(encoder)?;
         let labels = |what: &String| vec![("storage", what.clone())];
         let times = |at: &dyn Fn(&crate::storage::Health) -> Option<i64>| -> Vec<(Labels, Number)> {
             let one = |(what, health)| Some((labels(what), Number::Real(seconds(at(health)?))));
@@ -212,6 +214,41 @@ impl Shown {
                 counts(&|health| health.operations),
             ),
             (of("storage_failures", "Operations that failed", None, Counter), counts(&|health| health.failures)),
+        ] {
+            write(encoder, &family, &samples)?;
+        }
+        Ok(())
+    }
+
+    fn schema_registry(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let registry = self.0.schema_registry.as_ref();
+        let count = |number: &dyn Fn(&RegistryHealth) -> u64| -> Vec<(Labels, Number)> {
+            registry.map(|one| whole(number(one))).unwrap_or_default()
+        };
+        let time = |at: &dyn Fn(&RegistryHealth) -> Option<i64>| -> Vec<(Labels, Number)> {
+            registry.and_then(at).map(|at| real(seconds(at))).unwrap_or_default()
+        };
+        let of = |name, help, unit, kind| Family(name, help, unit, kind);
+        let ok = "When the schema registry answered last, since 1970";
+        let failed = "When the schema registry failed to answer last, since 1970";
+        let since = "Since when messages wait for a schema, since 1970";
+        for (family, samples) in [
+            (of("schemas", "Schemas that are known", None, Gauge), count(&|one| one.known)),
+            (of("schemas_waiting", "Schemas that messages wait for", None, Gauge), count(&|one| one.waiting_count)),
+            (of("schemas_waiting_since", since, Some(Unit::Seconds), Gauge), time(&|one| one.waiting_since_ms)),
+            (of("schema_registry_last_answer_time", ok, Some(Unit::Seconds), Gauge), time(&|one| one.answered_at_ms)),
+            (
+                of("schema_registry_last_failure_time", failed, Some(Unit::Seconds), Gauge),
+                time(&|one| one.failed_at_ms),
+            ),
+            (
+                of("schema_registry_requests", "Questions to the schema registry", None, Counter),
+                count(&|one| one.requests),
+            ),
+            (
+                of("schema_registry_failures", "Questions that it did not answer", None, Counter),
+                count(&|one| one.failures),
+            ),
         ] {
             write(encoder, &family, &samples)?;
         }

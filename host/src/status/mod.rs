@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::board::Board;
 pub use self::post::{Post, Posted};
+use crate::schema_registry::RegistryHealth;
 use crate::source::{Reach, TopicPartition};
 use crate::storage::Health;
 use crate::transform::{MetricSnapshot, TransformCounts};
@@ -70,6 +71,9 @@ pub struct HostStatus {
     /// Whether the storages answer, by what lies there: `checkpoints`, `table`, `dead-letters`, `registry`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub storage: BTreeMap<String, Health>,
+    /// Whether the schema registry answers, and which ids messages wait for; `None`: the pipeline has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_registry: Option<RegistryHealth>,
 }
 
 /// What a host has done since it started.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::checkpoint::Id;
 use crate::report::Progress;
+use crate::schema_registry::RegistryHealth;
 use crate::source::Reach;
 use crate::storage::{self, Health, StorageOptions};
 use crate::transform::{MetricSnapshot, MetricValue, TransformCounts, TransformUse};
@@ -94,6 +95,13 @@ fn full() -> HostStatus {
         ],
     );
     status.kafka = Some(Reach { brokers: 3, connected: 2, ..Reach::default() });
+    status.schema_registry = Some(RegistryHealth {
+        known: 61,
+        waiting_count: 62,
+        waiting_since_ms: Some(63_000),
+        failures: 64,
+        ..RegistryHealth::default()
+    });
     let health = Health { answered_at_ms: Some(51_000), operations: 52, failures: 53, ..Health::default() };
     status.storage.insert("table".to_owned(), health);
     status
@@ -113,6 +121,10 @@ fn every_family_has_a_help_text_and_the_numbers_of_the_status() {
         ("wasmill_transform_log_lines_dropped_total{transform=\"keep\",version=\"1.2.0\",deployment=\"2\"}", "23"),
         ("wasmill_kafka_brokers_connected", "2.0"),
         ("wasmill_storage_last_answer_time_seconds{storage=\"table\"}", "51.0"),
+        ("wasmill_schemas", "61.0"),
+        ("wasmill_schemas_waiting", "62.0"),
+        ("wasmill_schemas_waiting_since_seconds", "63.0"),
+        ("wasmill_schema_registry_failures_total", "64"),
         ("wasmill_storage_failures_total{storage=\"table\"}", "53"),
         ("wasmill_guest_songs_short_total{transform=\"keep\",deployment=\"2\"}", "41"),
         ("wasmill_guest_seconds_total{transform=\"keep\",deployment=\"2\"}", "43"),

@@ -13,8 +13,8 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::column::{Column, Values};
 use super::{general, literal, scan};
+use crate::decode::column::{Column, Values};
 use crate::decode::schema::{EventSchema, EventType};
 
 /// Texts remembered behind each key; optional fields make several possible.
@@ -208,7 +208,7 @@ fn value(column: &mut Column, payload: &[u8], at: usize, row: usize, required: b
                 column.truncate(row);
             }
         }
-        Values::Int(values) => {
+        Values::Int(values) if matches!(column.kind, EventType::Int) => {
             if values.len() != row {
                 return None;
             }
@@ -221,7 +221,7 @@ fn value(column: &mut Column, payload: &[u8], at: usize, row: usize, required: b
             if values.len() != row {
                 return None;
             }
-            if column.kind != EventType::TimestampRfc3339
+            if column.kind.is_integer_in_json()
                 && let Some((value, end)) = integer(payload, at)
             {
                 let unit = if column.kind == EventType::TimestampMillis { 1_000 } else { 1 };

@@ -10,10 +10,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::column::{Bytes, Column, Values};
 use super::literal::{self, Refused};
 use super::{Problem, rfc3339};
-use crate::decode::schema::{EventSchema, EventType};
+use crate::decode::column::{Bytes, Column, Values};
+use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::reason;
 
 /// How much of a value a dead letter's message shows, in bytes.
@@ -73,10 +73,9 @@ impl General {
         if !self.problems.is_empty() {
             self.problems.retain(|(other, _)| *other != index);
         }
-        if let Err(mut problem) = push(column, raw) {
+        if let Err(problem) = push(column, raw) {
             column.truncate(row);
-            problem.detail = format!("field {:?}: {}", self.names[index], problem.detail);
-            self.problems.push((index, problem));
+            self.problems.push((index, problem.in_field(&self.names[index])));
         }
     }
 
@@ -177,12 +176,22 @@ pub(super) fn push(column: &mut Column, raw: &str) -> Result<(), Problem> {
     let refuse = |refused| refuse(kind, raw, refused);
     match &mut column.values {
         Values::Bytes(bytes) if is_string => push_bytes(kind, bytes, raw),
-        Values::Int(values) if is_number => {
+        Values::Int(values) if is_string && *kind == EventType::Date => {
+            let text = unquote(raw)?;
+            values.push(rfc3339::parse_date(&text).ok_or_else(|| refuse(Refused::WrongType))?);
+            Ok(())
+        }
+        Values::Int(values) if is_number && *kind == EventType::Int => {
             let value = literal::integer(raw).map_err(refuse)?;
             values.push(i32::try_from(value).map_err(|_| refuse(Refused::OutOfRange))?);
             Ok(())
         }
-        Values::Long(values) if is_number && *kind != EventType::TimestampRfc3339 => {
+        Values::Long(values) if is_string && *kind == EventType::LocalTimestamp => {
+            let text = unquote(raw)?;
+            values.push(rfc3339::parse_local(&text).ok_or_else(|| refuse(Refused::WrongType))?);
+            Ok(())
+        }
+        Values::Long(values) if is_number && kind.is_integer_in_json() => {
             let value = literal::integer(raw).map_err(refuse)?;
             let unit = if *kind == EventType::TimestampMillis { 1_000 } else { 1 };
             values.push(value.checked_mul(unit).ok_or_else(|| refuse(Refused::OutOfRange))?);
@@ -215,6 +224,11 @@ pub(super) fn push(column: &mut Column, raw: &str) -> Result<(), Problem> {
             Ok(())
         }
         Values::List { offsets, items } if first == b'[' => push_list(offsets, items, raw),
+        Values::Struct { rows, fields } if first == b'{' => match kind {
+            EventType::Struct(kinds) => push_struct(kinds, rows, fields, raw),
+            _ => Err(refuse(Refused::WrongType)),
+        },
+        Values::Map { offsets, keys, values } if first == b'{' => push_map(offsets, keys, values, raw),
         _ => Err(refuse(Refused::WrongType)),
     }
 }
@@ -271,6 +285,68 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 }
 
+/// The members of an object, in their order: of a key that comes twice the last one's value, where the first one stood.
+fn members(raw: &str) -> Result<Vec<(String, &RawValue)>, Problem> {
+    struct Members<'m, 'de>(&'m mut Vec<(String, &'de RawValue)>);
+    impl<'de> Visitor<'de> for Members<'_, 'de> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            let mut places: HashMap<String, usize> = HashMap::new();
+            while let Some(key) = map.next_key::<String>()? {
+                let value: &RawValue = map.next_value()?;
+                let place = *places.entry(key.clone()).or_insert(self.0.len());
+                match self.0.get_mut(place) {
+                    Some(before) => before.1 = value,
+                    None => self.0.push((key, value)),
+                }
+            }
+            Ok(())
+        }
+    }
+    let mut members = Vec::new();
+    // The grammar was checked, but a key may have an escape that is no character.
+    serde_json::Deserializer::from_str(raw)
+        .deserialize_map(Members(&mut members))
+        .map_err(|error| Problem::new(reason::NOT_JSON, format!("found {}: {error}", shown(raw))))?;
+    Ok(members)
+}
+
+fn push_struct(kinds: &[EventField], rows: &mut usize, fields: &mut [Column], raw: &str) -> Result<(), Problem> {
+    let members: HashMap<String, &RawValue> = members(raw)?.into_iter().collect();
+    for (field, column) in kinds.iter().zip(fields) {
+        let member = members.get(&field.name);
+        match member {
+            Some(value) => push(column, value.get()).map_err(|problem| problem.in_field(&field.name))?,
+            None => column.push_null(),
+        }
+        if field.required && column.last_is_null() {
+            let what = if member.is_none() { "is missing" } else { "is null" };
+            let detail = format!("field {:?} {what}, and it is required ({}!)", field.name, field.kind);
+            return Err(Problem::new(reason::MISSING_FIELD, detail));
+        }
+    }
+    *rows += 1;
+    Ok(())
+}
+
+fn push_map(offsets: &mut Vec<i32>, keys: &mut Column, values: &mut Column, raw: &str) -> Result<(), Problem> {
+    for (key, value) in members(raw)? {
+        let Values::Bytes(bytes) = &mut keys.values else { return Err(full()) };
+        bytes.data.extend_from_slice(key.as_bytes());
+        if !bytes.end() {
+            return Err(full());
+        }
+        push(values, value.get()).map_err(|problem| problem.in_field(&key))?;
+    }
+    offsets.push(i32::try_from(values.len()).map_err(|_| full())?);
+    Ok(())
+}
+
 /// What a string literal says. Only an escape that is no character (half of a surrogate pair) can be wrong with it.
 fn unquote(raw: &str) -> Result<std::borrow::Cow<'_, str>, Problem> {
     let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
@@ -306,9 +382,12 @@ fn wanted(kind: &EventType) -> String {
         EventType::TimestampMillis => "an integer, the milliseconds since 1970".into(),
         EventType::TimestampMicros => "an integer, the microseconds since 1970".into(),
         EventType::TimestampRfc3339 => "a string with an RFC 3339 time, such as \"2026-11-24T00:30:00Z\"".into(),
+        EventType::LocalTimestamp => "a string with a time without a zone, such as \"2026-11-24T00:30:00\"".into(),
+        EventType::Date => "a string with a day, such as \"2026-11-24\"".into(),
         EventType::Binary => "a string in base64 (standard alphabet, padded)".into(),
         EventType::Decimal(..) => format!("a number, or one in a string ({kind})"),
         EventType::List(_) => format!("a list ({kind})"),
+        EventType::Struct(_) | EventType::Map(_) => format!("an object ({kind})"),
     }
 }
 

@@ -11,7 +11,6 @@
 //! Two paths decode a message: [`general`] defines what is right, and knows every case; [`expecting`] is fast, and gives up
 //! on what it does not expect. A property test holds them together.
 
-mod column;
 mod expecting;
 mod general;
 mod literal;
@@ -24,26 +23,13 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
+use super::column::Column;
 use super::schema::EventSchema;
-use super::{Decoded, Undecodable};
+use super::{Decoded, Problem, Undecodable, confluent};
 use crate::reason;
 use crate::source::{Messages, SourceBatch};
-use column::Column;
 use expecting::Expecting;
 use general::General;
-
-/// Why a message or a value cannot be decoded: a built-in reason, and what was found and wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Problem {
-    reason: &'static str,
-    detail: String,
-}
-
-impl Problem {
-    fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
-    }
-}
 
 /// Decodes JSON objects, one a message. Keeps its buffers' sizes from batch to batch.
 pub struct JsonDecoder {
@@ -77,22 +63,43 @@ impl JsonDecoder {
 
     /// The same, for messages without their topic partition.
     pub fn decode_messages(&mut self, batch: &dyn Messages) -> Decoded {
+        self.decode_bodies(batch, |payload| Ok(payload))
+    }
+
+    /// The same, for messages behind the ids of their schemas.
+    pub(super) fn decode_framed(&mut self, batch: &dyn Messages) -> Decoded {
+        self.decode_bodies(batch, |payload| match confluent::unframed(payload) {
+            Some((_, body)) => Ok(body),
+            None => Err(Problem::new(reason::NOT_FRAMED, confluent::why_not_framed(payload))),
+        })
+    }
+
+    fn decode_bodies(
+        &mut self,
+        batch: &dyn Messages,
+        body: impl Fn(&[u8]) -> Result<&[u8], Problem> + Copy,
+    ) -> Decoded {
         // The fast path leaves it to the columns to find out that a string is not UTF-8. They do not know whose it was, so
         // then all is decoded again, each payload checked first.
-        match self.decode_all(batch, false) {
+        match self.decode_all(batch, body, false) {
             Ok(decoded) => decoded,
-            Err(_) => self.decode_all(batch, true).unwrap_or_else(|error| self.nothing(batch, &error)),
+            Err(_) => self.decode_all(batch, body, true).unwrap_or_else(|error| self.nothing(batch, &error)),
         }
     }
 
-    fn decode_all(&mut self, batch: &dyn Messages, check_utf8: bool) -> Result<Decoded, ArrowError> {
+    fn decode_all(
+        &mut self,
+        batch: &dyn Messages,
+        body: impl Fn(&[u8]) -> Result<&[u8], Problem>,
+        check_utf8: bool,
+    ) -> Result<Decoded, ArrowError> {
         self.columns.iter_mut().for_each(|column| column.truncate(0));
         let mut messages = Vec::with_capacity(batch.len());
         let mut undecodable = Vec::new();
         for index in 0..batch.len() {
             let message = u32::try_from(index).unwrap_or(u32::MAX);
             let outcome = match batch.get(index).payload {
-                Some(payload) => self.row(payload, messages.len(), check_utf8),
+                Some(payload) => body(payload).and_then(|body| self.row(body, messages.len(), check_utf8)),
                 None => Err(Problem::new(reason::NULL_PAYLOAD, "the message has no payload (a tombstone)")),
             };
             match outcome {

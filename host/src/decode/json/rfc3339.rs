@@ -29,6 +29,16 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     Some((days * 86_400 + time + second - offset) * 1_000_000 + micros)
 }
 
+/// Microseconds since 1970 of a date and a time of day without a zone, as if it were UTC.
+pub(super) fn parse_local(text: &str) -> Option<i64> {
+    parse(&format!("{text}Z"))
+}
+
+/// Days since 1970 of `YYYY-MM-DD`.
+pub(super) fn parse_date(text: &str) -> Option<i32> {
+    i32::try_from(parse(&format!("{text}T00:00:00Z"))?.div_euclid(86_400_000_000)).ok()
+}
+
 /// Digits only, at most a handful.
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))

@@ -7,7 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
 };
 
 use super::super::bindings::types::{ColumnParam, ValuesParam, VarBytesParam};
@@ -38,6 +39,7 @@ impl InputColumn {
         let values = match array.data_type() {
             DataType::Boolean => Values::Bits(exact_bits(array.as_boolean().values())),
             DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>().values().clone()),
+            DataType::Date32 => Values::Int32(array.as_primitive::<Date32Type>().values().clone()),
             DataType::Int64 => Values::Int64(array.as_primitive::<Int64Type>().values().clone()),
             DataType::Float32 => Values::Float32(array.as_primitive::<Float32Type>().values().clone()),
             DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>().values().clone()),
@@ -50,7 +52,9 @@ impl InputColumn {
                 let bytes = array.as_primitive::<Decimal128Type>().values().inner().clone();
                 Values::Fixed { width: 16, bytes }
             }
-            DataType::List(_) => return Ok(Self { values: Values::Ipc(nested::to_ipc(array)?), validity: None }),
+            DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => {
+                return Ok(Self { values: Values::Ipc(nested::to_ipc(array)?), validity: None });
+            }
             other => return Self::new(&plain(array, other)?),
         };
         Ok(Self { values, validity })

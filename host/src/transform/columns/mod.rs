@@ -34,9 +34,20 @@ pub(crate) fn format_of(data_type: &DataType) -> Option<String> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "u".to_owned(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "z".to_owned(),
         DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if is_utc(zone) => "tsu:UTC".to_owned(),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "tsu:".to_owned(),
+        DataType::Date32 => "tdD".to_owned(),
         DataType::Decimal128(precision, scale) => format!("d:{precision},{scale}"),
         DataType::Dictionary(_, values) => format_of(values)?,
         DataType::List(item) => format!("+l<{}>", format_of(item.data_type())?),
+        // As lists, these two are named with what is in them. Guests read them, and write none: see `type_of`.
+        DataType::Struct(fields) => {
+            let format = |field: &Arc<Field>| Some(format!("{}:{}", field.name(), format_of(field.data_type())?));
+            format!("+s<{}>", fields.iter().map(format).collect::<Option<Vec<_>>>()?.join(","))
+        }
+        DataType::Map(entries, _) => {
+            let DataType::Struct(entry) = entries.data_type() else { return None };
+            format!("+m<{}>", entry.iter().map(|f| format_of(f.data_type())).collect::<Option<Vec<_>>>()?.join(","))
+        }
         _ => return None,
     })
 }
@@ -56,6 +67,8 @@ fn nested_type_of(format: &str, depth: usize) -> Option<DataType> {
         "u" => DataType::Utf8,
         "z" => DataType::Binary,
         "tsu:UTC" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "tsu:" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "tdD" => DataType::Date32,
         _ => {
             if let Some(decimal) = format.strip_prefix("d:") {
                 return decimal_of(decimal);

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array,
+    Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, TimeUnit};
@@ -35,6 +35,9 @@ pub(crate) fn array(
         }
         (DataType::Int32, ValuesResult::Int32(values)) => {
             Ok(Arc::new(Int32Array::new(exactly(values, rows)?.into(), nulls)))
+        }
+        (DataType::Date32, ValuesResult::Int32(values)) => {
+            Ok(Arc::new(Date32Array::new(exactly(values, rows)?.into(), nulls)))
         }
         (DataType::Int64, ValuesResult::Int64(values)) => {
             Ok(Arc::new(Int64Array::new(exactly(values, rows)?.into(), nulls)))

@@ -128,7 +128,7 @@ pub(crate) fn values() -> impl Strategy<Value = ValuesResult> {
 }
 
 fn types() -> impl Strategy<Value = DataType> {
-    let formats = ["b", "i", "l", "f", "g", "u", "z", "tsu:UTC", "d:6,2", "+l<l>", "+l<+l<u>>"];
+    let formats = ["b", "i", "l", "f", "g", "u", "z", "tsu:UTC", "tdD", "d:6,2", "+l<l>", "+l<+l<u>>"];
     prop::sample::select(formats.map(|format| type_of(format).unwrap()).to_vec())
 }
 
@@ -198,12 +198,13 @@ proptest! {
 
 #[test]
 fn formats_are_a_closed_set() {
-    for format in ["b", "i", "l", "f", "g", "u", "z", "tsu:UTC", "d:38,0", "d:1,1", "+l<u>", "+l<+l<d:5,2>>"] {
+    for format in
+        ["b", "i", "l", "f", "g", "u", "z", "tsu:UTC", "tsu:", "tdD", "d:38,0", "d:1,1", "+l<u>", "+l<+l<d:5,2>>"]
+    {
         assert_eq!(format_of(&type_of(format).unwrap()).as_deref(), Some(format));
     }
     let deep = "+l<".repeat(2000) + "i" + &">".repeat(2000);
-    for format in
-        ["", "x", "tsn:UTC", "tsu:", "d:39,0", "d:0,0", "d:5,6", "d:5", "d:5,-1", "+l", "+l<>", "+s<u>", &deep]
+    for format in ["", "x", "tsn:UTC", "tsu", "d:39,0", "d:0,0", "d:5,6", "d:5", "d:5,-1", "+l", "+l<>", "+s<u>", &deep]
     {
         assert_eq!(type_of(format), None, "{format}");
     }

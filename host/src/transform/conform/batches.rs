@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
-    ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_empty_array,
+    ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array,
+    Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, new_empty_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use serde::Deserialize;
 
 use crate::decode::Decoded;
@@ -71,6 +71,9 @@ impl BatchRule {
             DataType::Int32 => {
                 Arc::new(Int32Array::from_iter(rows.map(|row| one(row).map(|n| self.integer(n) as i32))))
             }
+            DataType::Date32 => {
+                Arc::new(Date32Array::from_iter(rows.map(|row| one(row).map(|n| self.integer(n) as i32 % 36_525))))
+            }
             DataType::Int64 => Arc::new(Int64Array::from_iter(rows.map(|row| one(row).map(|n| self.integer(n))))),
             DataType::Float32 => {
                 Arc::new(Float32Array::from_iter(rows.map(|row| one(row).map(|n| self.double(n) as f32))))
@@ -78,9 +81,9 @@ impl BatchRule {
             DataType::Float64 => Arc::new(Float64Array::from_iter(rows.map(|row| one(row).map(|n| self.double(n))))),
             DataType::Utf8 => Arc::new(StringArray::from_iter(rows.map(|row| one(row).map(|n| self.text(n))))),
             DataType::Binary => Arc::new(BinaryArray::from_iter(rows.map(|row| one(row).map(|n| self.text(n))))),
-            DataType::Timestamp(..) => {
+            DataType::Timestamp(_, zone) => {
                 let times = rows.map(|row| one(row).map(|n| self.time(n)));
-                Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
+                Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone_opt(zone.clone()))
             }
             DataType::Decimal128(precision, scale) => {
                 let most = 10_i128.pow(u32::from(*precision)) - 1;
@@ -89,6 +92,8 @@ impl BatchRule {
                 Arc::new(values.map_err(|error| Error::fatal("cannot make decimals").because(error))?)
             }
             DataType::List(item) => Arc::new(self.lists(index, field, item)?),
+            DataType::Struct(fields) => Arc::new(self.structs(index, field, fields)?),
+            DataType::Map(entries, _) => Arc::new(self.maps(index, field, entries)?),
             other => {
                 return Err(Error::config(format!(
                     "column {:?} has the type {other}, which no event has",
@@ -100,13 +105,34 @@ impl BatchRule {
 
     /// Lists of 0, 1, 2, 0, ... items.
     fn lists(&self, index: usize, field: &Field, item: &Arc<Field>) -> Result<ListArray> {
+        let (offsets, values) = self.items(index, field, item)?;
+        ListArray::try_new(Arc::clone(item), offsets, values, self.nulls(field))
+            .map_err(|error| Error::fatal("cannot make lists").because(error))
+    }
+
+    /// Maps of 0, 1, 2, 0, ... entries.
+    fn maps(&self, index: usize, field: &Field, entries: &Arc<Field>) -> Result<MapArray> {
+        let (offsets, values) = self.items(index, field, entries)?;
+        MapArray::try_new(Arc::clone(entries), offsets, values.as_struct().clone(), self.nulls(field), false)
+            .map_err(|error| Error::fatal("cannot make maps").because(error))
+    }
+
+    fn structs(&self, index: usize, field: &Field, fields: &Fields) -> Result<StructArray> {
+        let arrays = fields.iter().map(|field| self.column(index, field)).collect::<Result<Vec<_>>>()?;
+        StructArray::try_new_with_length(fields.clone(), arrays, self.nulls(field), self.rows)
+            .map_err(|error| Error::fatal("cannot make structs").because(error))
+    }
+
+    /// 0, 1, 2, 0, ... items for each row: where they end, and the items.
+    fn items(&self, index: usize, field: &Field, item: &Arc<Field>) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
         let length = |row: usize| if self.is_null(field, row) { 0 } else { row % 3 };
         let items = Self { rows: (0..self.rows).map(length).sum(), ..self.clone() };
         let values = if items.rows == 0 { new_empty_array(item.data_type()) } else { items.column(index, item)? };
-        let nulls =
-            field.is_nullable().then(|| NullBuffer::from_iter((0..self.rows).map(|row| !self.is_null(field, row))));
-        ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths((0..self.rows).map(length)), values, nulls)
-            .map_err(|error| Error::fatal("cannot make lists").because(error))
+        Ok((OffsetBuffer::from_lengths((0..self.rows).map(length)), values))
+    }
+
+    fn nulls(&self, field: &Field) -> Option<NullBuffer> {
+        field.is_nullable().then(|| NullBuffer::from_iter((0..self.rows).map(|row| !self.is_null(field, row))))
     }
 
     /// Cut to 32 bits where the column has no more.

@@ -1,0 +1,98 @@
+//! `[schema_registry]`: where the schemas of messages are, and how it is asked.
+
+use std::path::PathBuf;
+
+use super::admin::file;
+use super::file::Section;
+use super::secret::Secret;
+use super::value;
+
+/// `[schema_registry]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaRegistryConfig {
+    /// Where its API is: `http` or `https`, perhaps with a path.
+    pub url: String,
+    /// Who asks.
+    pub auth: RegistryAuth,
+    /// Who signed its certificate, in PEM format; `None`: somebody that the machine knows.
+    pub ca: Option<PathBuf>,
+    /// Where known schemas are kept between runs; `None`: nowhere, as there is no such directory.
+    pub cache: Option<PathBuf>,
+}
+
+/// Who asks the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryAuth {
+    /// Anybody.
+    None,
+    /// HTTP's basic authentication.
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// Whoever has this token.
+    Bearer(Secret),
+}
+
+/// The section; `None` when there is none, or when it has mistakes.
+pub(super) fn schema_registry(root: &Section<'_>) -> Option<SchemaRegistryConfig> {
+    let section = root.section("schema_registry")?;
+    let url = section.required("url", "\"http://localhost:8081\"").and_then(|field| {
+        let text = value::text(&field)?;
+        let url = reqwest::Url::parse(&text).ok();
+        match url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()) {
+            None => field.wanted("a URL like \"https://registry:8081/path\""),
+            // Not shown: it may hold a password.
+            Some(url) if !url.username().is_empty() || url.password().is_some() || url.query().is_some() => {
+                field.mistake("holds a user, a password or a query; wanted a URL without, and username and password");
+            }
+            Some(_) => return Some(text),
+        }
+        None
+    });
+    let auth = auth(&section);
+    let ca = section.optional("ca").map(|field| file(&field));
+    let cache = match section.optional("cache") {
+        Some(field) => value::text(&field).map(|text| Some(field.reader().surroundings.working_directory.join(text))),
+        None => Some(users_cache(section.reader.surroundings.variable)),
+    };
+    section.finish();
+    // What is there and wrong is a mistake already.
+    let ca = match ca {
+        Some(path) => Some(path?),
+        None => None,
+    };
+    Some(SchemaRegistryConfig { url: url?, auth: auth?, ca, cache: cache? })
+}
+
+fn auth(section: &Section<'_>) -> Option<RegistryAuth> {
+    let text = |name| section.optional(name).map(|field| value::text(&field));
+    match (text("username"), text("password"), text("token")) {
+        (None, None, None) => Some(RegistryAuth::None),
+        (None, None, Some(token)) => Some(RegistryAuth::Bearer(Secret::new(token?))),
+        (Some(username), Some(password), None) => {
+            Some(RegistryAuth::Basic { username: username?, password: Secret::new(password?) })
+        }
+        (Some(_), None, None) => {
+            section.mistake("username", "has no password beside it");
+            None
+        }
+        (None, Some(_), None) => {
+            section.mistake("password", "has no username beside it");
+            None
+        }
+        (_, _, Some(_)) => {
+            section.mistake("token", "stands beside username or password; wanted one of the two");
+            None
+        }
+    }
+}
+
+/// Where a user's programs keep what they can fetch again.
+fn users_cache(variable: fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("wasmill").join("schemas"))
+}

@@ -1,0 +1,194 @@
+//! The registry's HTTP API, one method for each question.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Kind, Referenced, Registered};
+use crate::config::{RegistryAuth, SchemaRegistryConfig};
+use crate::error::{Error, Result};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// An answer is a schema; a larger one is no registry's.
+const ANSWER_BYTES: usize = 16 << 20;
+
+/// Schemas that one schema refers to, directly or not.
+const REFERENCES: usize = 256;
+
+/// What the registry says where there is no such schema, subject or version. Any other 404 is a wrong URL.
+const NOT_THERE: [u32; 3] = [40401, 40402, 40403];
+
+/// One registry.
+#[derive(Clone)]
+pub struct Client {
+    url: Url,
+    auth: RegistryAuth,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SchemaAnswer {
+    schema: String,
+    #[serde(default)]
+    schema_type: Option<Kind>,
+    #[serde(default)]
+    references: Option<Vec<Reference>>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    name: String,
+    subject: String,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    #[serde(default)]
+    message: String,
+}
+
+impl Client {
+    /// A client; nothing is asked yet.
+    ///
+    /// # Errors
+    /// The certificates cannot be read.
+    pub fn new(config: &SchemaRegistryConfig) -> Result<Self> {
+        // Fails only when it was done before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(ANSWER);
+        if let Some(path) = &config.ca {
+            http = http.tls_certs_merge(certificates(path)?);
+        }
+        let http = http.build().map_err(|error| Error::fatal("the HTTP client cannot be set up").because(error))?;
+        let url = Url::parse(&config.url).map_err(|error| Error::config("no URL of a registry").because(error))?;
+        Ok(Self { url, auth: config.auth.clone(), http })
+    }
+
+    /// Where it is, for messages.
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// The schema with this id; `None`: there is none.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn schema(&self, id: u32) -> Result<Option<Registered>> {
+        let answer: Option<SchemaAnswer> = self.get(&["schemas", "ids", &id.to_string()]).await?;
+        match answer {
+            Some(answer) => Ok(Some(self.with_references(answer).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The names of all subjects.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn subjects(&self) -> Result<Vec<String>> {
+        Ok(self.get(&["subjects"]).await?.unwrap_or_default())
+    }
+
+    /// A schema's references, fetched in such an order that each stands behind its own.
+    async fn with_references(&self, answer: SchemaAnswer) -> Result<Registered> {
+        enum Task {
+            Fetch(Reference),
+            Keep(Referenced),
+        }
+        let mut referenced: Vec<Referenced> = Vec::new();
+        let mut seen = Vec::new();
+        let mut tasks: Vec<Task> = answer.references.into_iter().flatten().rev().map(Task::Fetch).collect();
+        while let Some(task) = tasks.pop() {
+            let reference = match task {
+                Task::Keep(schema) => {
+                    referenced.push(schema);
+                    continue;
+                }
+                Task::Fetch(reference) => reference,
+            };
+            let place = (reference.subject.clone(), reference.version);
+            if seen.contains(&place) {
+                continue;
+            }
+            seen.push(place);
+            if seen.len() > REFERENCES {
+                return Err(Error::transient(format!("a schema refers to more than {REFERENCES} others")));
+            }
+            let Reference { name, subject, version } = reference;
+            let found: Option<SchemaAnswer> =
+                self.get(&["subjects", &subject, "versions", &version.to_string()]).await?;
+            let found = found.ok_or_else(|| {
+                Error::transient(format!("a schema refers to version {version} of {subject:?}, which is not there"))
+            })?;
+            tasks.push(Task::Keep(Referenced { name, text: found.schema }));
+            tasks.extend(found.references.into_iter().flatten().rev().map(Task::Fetch));
+        }
+        Ok(Registered { kind: answer.schema_type.unwrap_or_default(), text: answer.schema, referenced })
+    }
+
+    /// `None`: there is no such schema, subject or version, in the registry's own words.
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let request = self.http.get(url.clone());
+        let request = match &self.auth {
+            RegistryAuth::None => request,
+            RegistryAuth::Basic { username, password } => request.basic_auth(username, Some(password.expose())),
+            RegistryAuth::Bearer(token) => request.bearer_auth(token.expose()),
+        };
+        let unanswered = |error: reqwest::Error| {
+            let message = format!("the schema registry at {} does not answer", self.url);
+            // The error names the URL, which is named already.
+            Error::transient(message).because(error.without_url())
+        };
+        let mut response = request.send().await.map_err(unanswered)?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_BYTES {
+                return Err(Error::transient(format!("{url} answers with more than {ANSWER_BYTES} bytes")));
+            }
+        }
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+                Error::transient(format!("{url} does not answer as a schema registry does")).because(error)
+            });
+        }
+        let refusal: Option<Refusal> = serde_json::from_slice(&bytes).ok();
+        match refusal {
+            Some(refusal) if status == StatusCode::NOT_FOUND && NOT_THERE.contains(&refusal.error_code) => Ok(None),
+            refusal => Err(refused(url.as_str(), status, refusal)),
+        }
+    }
+}
+
+fn refused(url: &str, status: StatusCode, refusal: Option<Refusal>) -> Error {
+    let said = refusal.map(|refusal| format!(": {} ({})", refusal.message, refusal.error_code)).unwrap_or_default();
+    let message = format!("{url} answers {status}{said}");
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Error::config(message).hint("write username and password, or token, into [schema_registry]")
+        }
+        StatusCode::NOT_FOUND => Error::config(message)
+            .hint("is the path of `url` in [schema_registry] right? Apicurio's, for one, ends in /apis/ccompat/v7"),
+        _ => Error::transient(message),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    let wrong = || Error::config(format!("{} holds no certificates in PEM format", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong().because(error))?;
+    Certificate::from_pem_bundle(&bytes).map_err(|error| wrong().because(error))
+}
