@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
+.PHONY: help setup servers build console transforms limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -23,9 +23,17 @@ setup: ## install what this machine lacks (apt-get, rustup; only what is missing
 servers: setup
 	@$(CLUSTER) fetch
 
-build: setup ## the wasmill binary and the shipped transforms
+build: setup console ## the wasmill binary with its console, and the shipped transforms
 	cargo build --release -p wasmill
 	@$(MAKE) --no-print-directory transforms
+
+# The binary answers /console with how to build it where Node is not there.
+console:
+	@if command -v npm >/dev/null; then \
+	    cd host/console && npm ci --no-audit --no-fund && npm run build; \
+	else \
+	    echo "npm was not found: wasmill is built without its console" >&2; \
+	fi
 
 transforms:
 	@for name in $(TRANSFORMS); do \
@@ -52,6 +60,7 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	"$$($(CLUSTER) venv)" -m unittest discover -s tests/chaos
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
+	cd tests/console && npm ci --no-audit --no-fund && WASMILL=$(abspath $(WASMILL)) npm test
 	$(CHAOS) --minutes 2
 
 chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)
