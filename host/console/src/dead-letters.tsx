@@ -21,6 +21,8 @@ const PERIODS: [string, number | null][] = [
 ];
 /** Reasons with a colour of their own; the others share the last one. */
 const COLOURS = 5;
+/** So that one busy span is no wall of colour. */
+const FEWEST_BARS = 24;
 
 const said = (error: unknown) => {
   const { message, hint } = error as Refused;
@@ -144,7 +146,8 @@ function Chart({ found, colour }: { found: DeadLetters; colour: (reason: string)
   const spans = found.over_time;
   const [first, last] = [spans[0]!, spans[spans.length - 1]!];
   const width = first.to_ms - first.from_ms;
-  const count = (last.from_ms - first.from_ms) / width + 1;
+  const count = Math.max((last.to_ms - first.from_ms) / width, FEWEST_BARS);
+  const fromMs = last.to_ms - count * width;
   const sums = new Map<number, number>();
   for (const span of spans) sums.set(span.from_ms, (sums.get(span.from_ms) ?? 0) + span.count);
   const most = Math.max(...sums.values());
@@ -153,12 +156,12 @@ function Chart({ found, colour }: { found: DeadLetters; colour: (reason: string)
   return (
     <figure>
       <svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img"
-        aria-label={`Dead letters from ${time(first.from_ms)} to ${time(last.to_ms)}, at most ${most} in ${width / 60_000} minutes`}>
+        aria-label={`Dead letters from ${time(fromMs)} to ${time(last.to_ms)}, at most ${most} in ${width / 60_000} minutes`}>
         {spans.map((span) => {
           const height = (span.count / most) * 30;
           const at = (below.get(span.from_ms) ?? 0) + height;
           below.set(span.from_ms, at);
-          const x = ((span.from_ms - first.from_ms) / width / count) * 100;
+          const x = ((span.from_ms - fromMs) / width / count) * 100;
           return (
             <rect key={`${span.from_ms} ${span.reason}`} class={colour(span.reason)} x={x} y={30 - at}
               width={(100 / count) * 0.9} height={height}>
@@ -168,7 +171,7 @@ function Chart({ found, colour }: { found: DeadLetters; colour: (reason: string)
         })}
       </svg>
       <figcaption class="quiet">
-        {time(first.from_ms)} to {time(last.to_ms)} UTC, at most {grouped(most)} in {grouped(width / 60_000)} min
+        {time(fromMs)} to {time(last.to_ms)} UTC, at most {grouped(most)} in {grouped(width / 60_000)} min
       </figcaption>
     </figure>
   );
