@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
+.PHONY: help setup servers build console transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -11,6 +11,7 @@ CLUSTER := tests/cluster/cluster.py
 CHAOS := $(CLUSTER) run --datanodes 2 --replication 2 -- tests/chaos/chaos.py --wasmill $(WASMILL)
 # A package of its own: its checker would change the features of what wasmtime and arrow are built with.
 MODEL := --manifest-path tests/model/Cargo.toml --target-dir $(TARGET)/model
+CONSOLE := host/console/dist/index.html
 # The first three make the main job; `make build` builds all that ship.
 TRANSFORMS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard transforms/*/Cargo.toml)))
 
@@ -23,9 +24,19 @@ setup: ## install what this machine lacks (apt-get, rustup; only what is missing
 servers: setup
 	@$(CLUSTER) fetch
 
-build: setup ## the wasmill binary and the shipped transforms
+build: setup console ## the wasmill binary with its console, and the shipped transforms
 	cargo build --release -p wasmill
 	@$(MAKE) --no-print-directory transforms
+
+# The binary answers /console with how to build it where Node is not there. Built only when something changed: the binary that
+# holds it would be compiled anew each time.
+console: $(CONSOLE)
+$(CONSOLE): $(wildcard host/console/src/* host/console/*.*)
+	@if command -v npm >/dev/null; then \
+	    cd host/console && npm ci --no-audit --no-fund && npm run build; \
+	else \
+	    echo "npm was not found: wasmill is built without its console" >&2; \
+	fi
 
 transforms:
 	@for name in $(TRANSFORMS); do \
@@ -56,6 +67,7 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	WASMILL=$(WASMILL) "$$($(CLUSTER) venv)" -m unittest discover -s tests/deploy
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run -- cargo test --release --workspace
+	cd tests/console && npm ci --no-audit --no-fund && WASMILL=$(abspath $(WASMILL)) npm test
 	$(CHAOS) --minutes 2
 
 chaos: build servers ## ten minutes of faults on a real Kafka and HDFS, checked independently (MINUTES=10 SEED=...)

@@ -1,7 +1,8 @@
-//! Embeds the guest SDK's source, for `wasmill transform new`: until the SDK is published, a new project gets a copy.
+//! Embeds the guest SDK's source, for `wasmill transform new` (until the SDK is published, a new project gets a copy), and the
+//! files of the console where they were built.
 //!
 //! Guarantee: outside the repository, where the source is not beside this package, it embeds nothing and does not fail;
-//! `transform new` then says so.
+//! `transform new` then says so. The same holds for the console, which needs Node to be built.
 
 use std::env;
 use std::fmt::Write as _;
@@ -24,6 +25,32 @@ const EMBEDDED_DIRECTORIES: [&str; 3] = ["guest-sdk/src", "guest-sdk/macros/src"
 
 fn main() -> io::Result<()> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    embed_console(&package, &out)?;
+    embed_sdk(&package, &out)
+}
+
+/// What `npm run build` made: `(name, bytes)` of each file.
+fn embed_console(package: &Path, out: &Path) -> io::Result<()> {
+    let built = package.join("console/dist");
+    // A path that is not there would run this script, and so compile everything, each time.
+    let watched = if built.is_dir() { "console/dist" } else { "console" };
+    println!("cargo::rerun-if-changed={watched}");
+    let mut files = Vec::new();
+    if built.is_dir() {
+        collect(&built, Path::new(""), &mut files)?;
+    }
+    files.sort();
+    let mut code = String::from("&[\n");
+    for file in &files {
+        let path = built.join(file).canonicalize()?;
+        writeln!(code, "({file:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
+    }
+    code.push(']');
+    fs::write(out.join("console_files.rs"), code)
+}
+
+fn embed_sdk(package: &Path, out: &Path) -> io::Result<()> {
     let root = package.join("..");
     let mut files: Vec<String> = Vec::new();
     if root.join("guest-sdk").is_dir() {
@@ -42,7 +69,6 @@ fn main() -> io::Result<()> {
         writeln!(code, "({file:?}, include_str!({path:?})),").map_err(io::Error::other)?;
     }
     code.push(']');
-    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("sdk_source.rs"), code)
 }
 

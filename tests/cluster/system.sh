@@ -26,6 +26,9 @@ fi
 need python3-venv has_venv
 need openjdk-17-jdk-headless sh -c 'command -v java && command -v keytool'
 need maven command -v mvn
+# The console's pages are built by npm and tested in a browser.
+need npm command -v npm
+need chromium command -v chromium
 # For the C filter of guest-sdk/docs/other-languages.md.
 need clang command -v clang
 need lld command -v wasm-ld

@@ -70,6 +70,12 @@ def who_may_what():
         "/v1/deployments": "viewer",
         "/v1/transforms": "viewer",
         "/v1/logs": "payloads",
+        "/v1/dead-letters": "viewer",
+        "/v1/dead-letters/message?topic=t&topic_partition=0&offset=0": "payloads",
+        "/v1/table/hive-partitions": "viewer",
+        "/v1/table/usage": "viewer",
+        "/v1/table/schema": "viewer",
+        "/v1/table/rows": "payloads",
         "/v1/audit": "admin",
     }
     for path, role in needs.items():
@@ -88,6 +94,7 @@ def who_may_what():
     refused(404, "/v1/deployments/4711", token("viewer"))
     refused(400, "/v1/deployments/x", token("viewer"))
     refused(400, "/v1/logs?level=loud", token("payloads"))
+    refused(400, "/v1/table/usage?below=..", token("viewer"))
     refused(405, "/v1/pause", token("deployer"))
     refused(400, "/v1/pause", token("deployer"), body="{")
     refused(400, "/v1/pause", token("deployer"), body={"note": "x" * 5_000})

@@ -5,13 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::Office;
 use super::answer::Refusal;
-use super::tokens::{Holder, Role, Tokens};
+use super::sessions::Sessions;
+use super::tokens::{Holder, Role, Tokens, hash};
 
 /// Failed logins of one address in a minute; beyond them it is told to wait.
 const FAILURES: NonZeroU32 = NonZeroU32::new(200).unwrap();
@@ -25,6 +27,7 @@ pub(super) struct Door {
     tokens: Option<Tokens>,
     plain: bool,
     failures: DefaultKeyedRateLimiter<IpAddr>,
+    sessions: Sessions,
 }
 
 /// Somebody who was let in, and from where.
@@ -32,19 +35,57 @@ pub(super) struct Door {
 pub(super) struct Caller {
     holder: Holder,
     address: SocketAddr,
+    /// What a page must send with each change, where the caller came with a cookie.
+    csrf: Option<String>,
 }
 
 impl Door {
-    /// `plain`: without TLS. Without tokens, whoever reaches a loopback address may do everything.
-    pub(super) fn new(pipeline: &str, tokens: Option<Tokens>, plain: bool) -> Self {
+    /// `plain`: without TLS. Without tokens, whoever reaches a loopback address may do everything. `port`: where it listens.
+    pub(super) fn new(pipeline: &str, tokens: Option<Tokens>, plain: bool, port: u16) -> Self {
         let failures = RateLimiter::keyed(Quota::per_minute(FAILURES));
-        Self { pipeline: pipeline.to_owned(), tokens, plain, failures }
+        Self { pipeline: pipeline.to_owned(), tokens, plain, failures, sessions: Sessions::new(port, !plain) }
+    }
+
+    /// Opens a session for whoever has this token; the cookie that says so.
+    pub(super) fn sign_in(&self, secret: &str, address: SocketAddr) -> Result<(Caller, String), Refusal> {
+        let tokens = self.tokens.as_ref().ok_or_else(|| Refusal::Wrong("no token is needed here".to_owned()))?;
+        let secret = secret.trim();
+        let Some(holder) = tokens.holder(secret, &self.pipeline) else {
+            self.failed(address.ip())?;
+            return Err(Refusal::Unknown("this is no token for this pipeline"));
+        };
+        let (csrf, cookie) = self.sessions.open(hash(secret)).ok_or(Refusal::TooMany)?;
+        Ok((Caller { holder, address, csrf: Some(csrf) }, cookie))
+    }
+
+    /// Ends the session of a request, if it has one; the cookie that takes the other one back.
+    pub(super) fn sign_out(&self, headers: &HeaderMap) -> String {
+        self.sessions.close(headers)
+    }
+
+    /// The pipeline whose door this is.
+    pub(super) fn pipeline(&self) -> &str {
+        &self.pipeline
     }
 
     fn let_in(&self, parts: &Parts, address: SocketAddr) -> Result<Caller, Refusal> {
         let Some(tokens) = &self.tokens else {
             return self.local(parts, address);
         };
+        if !parts.headers.contains_key(AUTHORIZATION)
+            && let Some((secret, csrf)) = self.sessions.of(&parts.headers)
+        {
+            let is_change = !parts.method.is_safe();
+            if is_change && !Sessions::is_vouched(&parts.headers, &csrf) {
+                return Err(Refusal::Forbidden(
+                    "a change that a page asks for needs the session's X-CSRF-Token".into(),
+                ));
+            }
+            // A token that was taken back takes its sessions with it.
+            let holder = tokens.holder_of(&secret, &self.pipeline);
+            let holder = holder.ok_or(Refusal::Unknown("the token of this session is none any more"))?;
+            return Ok(Caller { holder, address, csrf: Some(csrf) });
+        }
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let secret = header.and_then(|value| value.split_once(' '));
         let secret =
@@ -53,7 +94,7 @@ impl Door {
             return Err(Refusal::Unknown("a token is needed: Authorization: Bearer TOKEN"));
         };
         match tokens.holder(secret, &self.pipeline) {
-            Some(holder) => Ok(Caller { holder, address }),
+            Some(holder) => Ok(Caller { holder, address, csrf: None }),
             None => {
                 self.failed(address.ip())?;
                 Err(Refusal::Unknown("this is no token for this pipeline"))
@@ -78,8 +119,13 @@ impl Door {
         if !is_local && self.plain {
             return Err(Refusal::Forbidden("without tokens only localhost is answered".to_owned()));
         }
+        let origin = parts.headers.get(ORIGIN).and_then(|value| value.to_str().ok());
+        let is_foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, of)| of != host);
+        if origin.is_some_and(is_foreign) {
+            return Err(Refusal::Forbidden("without tokens no page of another origin is answered".to_owned()));
+        }
         let holder = Holder { name: "local".to_owned(), roles: vec![Role::Admin] };
-        Ok(Caller { holder, address })
+        Ok(Caller { holder, address, csrf: None })
     }
 }
 
@@ -95,6 +141,16 @@ impl Caller {
     /// As records name them: `token NAME`.
     pub(super) fn by(&self) -> String {
         format!("token {}", self.holder.name)
+    }
+
+    /// Who they are, and what they may do.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// What a page must send with each change, where the caller came with a cookie.
+    pub(super) fn csrf(&self) -> Option<&str> {
+        self.csrf.as_deref()
     }
 
     /// From where.

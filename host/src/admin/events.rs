@@ -85,7 +85,8 @@ impl Open {
     }
 }
 
-fn event(name: &str, value: &impl Serialize) -> Event {
+/// One event.
+pub(super) fn event(name: &str, value: &impl Serialize) -> Event {
     // What is sent was read as JSON before.
     Event::default().event(name).data(serde_json::to_string(value).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The admin API: what a host knows and what operators do, over HTTP.
+//! The admin API: what a host knows and what operators do, over HTTP; and the console, a page that uses it.
 //!
 //! Every host of a pipeline serves the same: its own status and metrics, and what stands in the pipeline's storage, which is
 //! the same whoever is asked. Nothing of it is on the way of an event.
@@ -12,15 +12,20 @@
 mod answer;
 pub mod audit;
 mod caller;
+mod console;
 mod events;
+mod letters;
 mod orders;
 mod releases;
 mod replays;
 mod reprocesses;
 mod routes;
+mod sessions;
+mod tables;
 mod tls;
 pub mod tokens;
 pub mod upload;
+mod verifying;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
@@ -59,6 +64,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// Streams of events at a time: each looks at storage every two seconds.
 const STREAMS: usize = 32;
 
+/// Looks at files of the table and the dead letters at a time; others wait for their turn.
+const LOOKS: usize = 2;
+
 /// Modules of one address in a minute.
 const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
@@ -81,6 +89,10 @@ struct Office {
     orders: Arc<Semaphore>,
     /// The turn of whoever rebuilds a range, which may take hours.
     rebuilding: Arc<Semaphore>,
+    /// A turn for each look at files.
+    looks: Arc<Semaphore>,
+    /// The turn of whoever verifies the table.
+    verifying: Arc<Semaphore>,
     uploads: DefaultKeyedRateLimiter<IpAddr>,
     vetting: Vetting,
     /// Where compiled modules are kept.
@@ -89,6 +101,20 @@ struct Office {
 }
 
 impl Office {
+    /// Looks at files on a thread that may wait: decoding them takes time.
+    async fn look<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = Arc::clone(&self.looks).acquire_owned().await;
+        let office = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            look(&office)
+        });
+        looked.await.unwrap_or_else(|_| Err(Error::fatal("looking at files panicked; this is a bug in wasmill")))
+    }
+
     /// Deployments of a pipeline that fixes its transforms would change nothing.
     fn must_be_deployed(&self) -> Result<(), Refusal> {
         if self.config.deployed {
@@ -123,6 +149,7 @@ impl Server {
         let tokens = admin.tokens.as_deref().map(Tokens::open).transpose()?;
         let tls = admin.tls.as_ref().map(tls::config).transpose()?;
         let listener = listen(admin.listen)?;
+        let address = listener.local_addr().unwrap_or(admin.listen);
         let _inside = tokio.enter();
         let registry = Registry::open(config, Arc::clone(&runtime))?;
         let location = registry.location().clone();
@@ -133,19 +160,20 @@ impl Server {
             post: Post::new(location.clone(), &config.name),
             lines: Lines::new(location.clone(), &config.name),
             audit: Audit::new(location, &config.name, Arc::clone(&runtime)),
-            door: Door::new(&config.name, tokens, admin.tls.is_none()),
+            door: Door::new(&config.name, tokens, admin.tls.is_none(), address.port()),
             registry,
             runtime,
             over,
             streams: Arc::new(Semaphore::new(STREAMS)),
             orders: Arc::new(Semaphore::new(1)),
             rebuilding: Arc::new(Semaphore::new(1)),
+            looks: Arc::new(Semaphore::new(LOOKS)),
+            verifying: Arc::new(Semaphore::new(1)),
             uploads: RateLimiter::keyed(Quota::per_minute(UPLOADS)),
             vetting,
             module_cache,
             tokio: tokio.clone(),
         });
-        let address = listener.local_addr().unwrap_or(admin.listen);
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!("the admin API listens on {scheme}://{address}");
         let handle = Handle::new();

@@ -24,13 +24,17 @@ use super::Office;
 use super::answer::{Problem, Refusal};
 use super::audit::Change;
 use super::caller::Caller;
+use super::console;
 use super::events::{self, Feed};
+use super::letters;
 use super::orders;
 use super::releases;
 use super::replays;
 use super::reprocesses;
+use super::tables;
 use super::tokens::Role;
 use super::upload;
+use super::verifying;
 use crate::deployment::{Deployment, Entry};
 use crate::error::ErrorKind;
 use crate::status::lines::{Line, LineLevel, LineReader, Wanted};
@@ -79,6 +83,13 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(changes))
         .routes(routes!(replays::replay))
         .routes(routes!(reprocesses::reprocess))
+        .routes(routes!(letters::list))
+        .routes(routes!(letters::show))
+        .routes(routes!(tables::hive_partitions))
+        .routes(routes!(tables::usage))
+        .routes(routes!(tables::columns))
+        .routes(routes!(tables::rows))
+        .routes(routes!(verifying::verify))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES))
         // Modules are longer: who sends one has a limit of his own.
         .merge(OpenApiRouter::new().routes(routes!(upload::push)).layer(DefaultBodyLimit::disable()))
@@ -89,6 +100,7 @@ pub(super) fn service(office: Arc<Office>) -> IntoMakeServiceWithConnectInfo<axu
     let (router, _) = routes().split_for_parts();
     let router = router
         .route("/openapi.json", axum::routing::get(|| async { Json(document()) }))
+        .merge(console::routes())
         .fallback(|| async { Refusal::Missing("there is nothing here; /openapi.json says what there is".to_owned()) })
         .method_not_allowed_fallback(not_so)
         .with_state(office)

@@ -37,7 +37,7 @@ const PREFIX: &str = "wasmill_";
 pub enum Role {
     /// See status, metrics, deployments and transforms.
     Viewer,
-    /// See what comes from events: guests' logs.
+    /// See what comes from events: guests' logs, rows, dead letters.
     Payloads,
     /// Change what runs.
     Deployer,
@@ -143,7 +143,7 @@ impl Token {
     }
 }
 
-fn hash(secret: &str) -> [u8; 32] {
+pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -172,12 +172,16 @@ impl Tokens {
 
     /// Whose token this is, if it is one for `pipeline`. Takes the same time for every wrong one.
     pub fn holder(&self, secret: &str, pipeline: &str) -> Option<Holder> {
+        self.holder_of(&hash(secret), pipeline)
+    }
+
+    /// The same, of a secret's SHA-256.
+    pub(super) fn holder_of(&self, wanted: &[u8; 32], pipeline: &str) -> Option<Holder> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut known);
-        let wanted = hash(secret);
         let (mut found, mut place) = (Choice::from(0), 0_u64);
         for (index, (hash, _)) in (0_u64..).zip(&known.tokens) {
-            let is_it = hash.ct_eq(&wanted);
+            let is_it = hash.ct_eq(wanted);
             place.conditional_assign(&index, is_it);
             found |= is_it;
         }

@@ -93,7 +93,7 @@ impl List {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (location, replayed) = open(&self.pipeline)?;
         let List { reason, transform, since: since_ms, limit, all, .. } = self;
-        let filter = ListFilter { reason, transform, since_ms, limit, replayed: all };
+        let filter = ListFilter { reason, transform, since_ms, limit, replayed: all, ..ListFilter::default() };
         let found = block_on(dead_letters::list(&location, &filter, &replayed, &logging::busy()))?;
         let mut out = std::io::stdout().lock();
         if self.json {

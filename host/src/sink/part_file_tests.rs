@@ -56,7 +56,8 @@ fn read(bytes: Vec<u8>) -> (RecordBatch, usize, Vec<(String, Option<String>)>) {
     let metadata = Arc::clone(builder.metadata());
     let footer = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
-    let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
+    let of_file = batches.first().map_or_else(schema, RecordBatch::schema);
+    let rows = concat_batches(&of_file, &batches).unwrap();
     (rows, metadata.num_row_groups(), footer.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 

@@ -24,7 +24,7 @@ pub struct ListOptions {
 }
 
 /// Hive partitions of a table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Listing {
     /// The table's location as the user wrote it.
     pub location: String,
@@ -39,7 +39,7 @@ pub struct Listing {
 }
 
 /// One hive partition.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HivePartitionSummary {
     /// `year=2026/month=11`; empty for files that lie in no hive partition.
     pub path: String,
@@ -57,7 +57,7 @@ pub struct HivePartitionSummary {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FileSummary {
     /// Its path below the table's directory.
     pub path: String,
@@ -70,7 +70,8 @@ pub struct FileSummary {
 }
 
 /// Sums.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = TableTotals)]
 pub struct Totals {
     /// Hive partitions with files.
     pub hive_partitions: usize,
@@ -155,7 +156,7 @@ pub struct UsageOptions {
 }
 
 /// Bytes of a table by directory.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Usage {
     /// The table's location as the user wrote it.
     pub location: String,
@@ -166,7 +167,7 @@ pub struct Usage {
 }
 
 /// A directory and all that lies below it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct UsageEntry {
     /// `year=2026`
     pub path: String,

@@ -32,7 +32,8 @@ use crate::storage::StorageError;
 const FILES_SIDE_BY_SIDE: usize = 16;
 
 /// A file that lies in the table and is no readable Parquet file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = UnreadableFile)]
 pub struct Problem {
     /// Its path below the table's directory.
     pub path: String,

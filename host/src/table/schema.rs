@@ -28,7 +28,7 @@ pub struct SchemaOptions {
 }
 
 /// The columns of a table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct SchemaReport {
     /// The table's location as the user wrote it.
     pub location: String,
@@ -45,7 +45,8 @@ pub struct SchemaReport {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = TableColumn)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -61,7 +62,8 @@ pub struct Column {
 }
 
 /// Something that differs from the newest file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ColumnDifference)]
 pub struct Difference {
     /// What: `column "zip" is long, not string`.
     pub what: String,

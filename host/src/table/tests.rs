@@ -278,6 +278,13 @@ async fn letters_are_counted_by_reason() {
     let counts: Vec<_> =
         all.by_reason.iter().map(|kind| (&*kind.reason, kind.transform.as_deref(), kind.count)).collect();
     assert_eq!(counts, [("not-json", None, 60), ("bad-coordinates", Some("validate-events"), 20)]);
+    let spans: Vec<_> =
+        all.over_time.iter().map(|span| (&*span.reason, span.to_ms - span.from_ms, span.count)).collect();
+    let of_a_day = [("bad-coordinates", DAY_MS, 10), ("not-json", DAY_MS, 30)];
+    assert_eq!(spans, of_a_day.repeat(2), "of two days");
+    let fine = list(ListFilter { every_ms: 1, ..ListFilter::default() }).await;
+    assert_eq!(fine.over_time.iter().map(|span| span.count).sum::<u64>(), 80);
+    assert!(fine.over_time.len() > 2 && fine.over_time.is_sorted_by_key(|span| span.from_ms), "each moment apart");
     let latest: Vec<i64> = all.latest.iter().map(|line| line.coordinates.offset).collect();
     assert_eq!((all.count, latest), (80, vec![39, 38, 37]));
     let text = table.text(|out| print::print_letter_list(&all, out));

@@ -33,16 +33,21 @@ pub struct ListFilter {
     pub limit: usize,
     /// Those that were replayed, too.
     pub replayed: bool,
+    /// Over how long they are counted together in [`LetterList::over_time`], in milliseconds. Default one day.
+    pub every_ms: i64,
 }
+
+/// One day.
+pub const DAY_MS: i64 = 86_400_000;
 
 impl Default for ListFilter {
     fn default() -> Self {
-        Self { reason: None, transform: None, since_ms: None, limit: 20, replayed: false }
+        Self { reason: None, transform: None, since_ms: None, limit: 20, replayed: false, every_ms: DAY_MS }
     }
 }
 
 /// Dead letters by reason, and the latest of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LetterList {
     /// The location as the user wrote it.
     pub location: String,
@@ -52,6 +57,8 @@ pub struct LetterList {
     pub replayed: u64,
     /// How many of each kind, the most frequent first.
     pub by_reason: Vec<LetterCount>,
+    /// How many of each reason were set aside when, by time.
+    pub over_time: Vec<LetterSpan>,
     /// The latest first.
     pub latest: Vec<LetterLine>,
     /// Files that are no readable dead letters.
@@ -59,7 +66,7 @@ pub struct LetterList {
 }
 
 /// Dead letters of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LetterCount {
     /// The reason's code.
     pub reason: String,
@@ -71,8 +78,21 @@ pub struct LetterCount {
     pub count: u64,
 }
 
+/// Dead letters of one reason and one span of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct LetterSpan {
+    /// When the span begins, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// When it ends.
+    pub to_ms: i64,
+    /// The reason's code.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// One dead letter, without what it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LetterLine {
     /// Which message.
     #[serde(flatten)]
@@ -136,8 +156,10 @@ pub async fn list(
         .collect();
     by_reason.sort_by_key(|kind| std::cmp::Reverse(kind.count));
     let count = by_reason.iter().map(|kind| kind.count).sum();
-    let Found { latest, replayed, .. } = found;
-    Ok(LetterList { location: location.url.clone(), count, replayed, by_reason, latest, problems })
+    let Found { latest, replayed, spans, .. } = found;
+    let span = |((from_ms, reason), count)| LetterSpan { from_ms, to_ms: from_ms + filter.every_ms, reason, count };
+    let over_time = spans.into_iter().map(span).collect();
+    Ok(LetterList { location: location.url.clone(), count, replayed, by_reason, over_time, latest, problems })
 }
 
 /// The day of a moment, as it stands in the path.
@@ -155,6 +177,8 @@ fn is_day(text: &str) -> bool {
 struct Found {
     /// By reason, stage and transform.
     counts: BTreeMap<(String, String, Option<String>), u64>,
+    /// By the start of their span and their reason.
+    spans: BTreeMap<(i64, String), u64>,
     /// The latest first, at most as many as are wanted.
     latest: Vec<LetterLine>,
     replayed: u64,
@@ -164,6 +188,9 @@ impl Found {
     fn merge(&mut self, other: Self, limit: usize) {
         for (kind, count) in other.counts {
             *self.counts.entry(kind).or_default() += count;
+        }
+        for (span, count) in other.spans {
+            *self.spans.entry(span).or_default() += count;
         }
         self.replayed += other.replayed;
         self.latest.extend(other.latest);
@@ -225,6 +252,9 @@ fn add(
         let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let (reason, stage) = (owned(reasons.get(row)), owned(stages.get(row)));
         let transform = transform.map(str::to_owned);
+        let recorded_ms = recorded_us.div_euclid(1_000);
+        let from_ms = recorded_ms - recorded_ms.rem_euclid(filter.every_ms.max(1));
+        *found.spans.entry((from_ms, reason.clone())).or_default() += 1;
         *found.counts.entry((reason.clone(), stage.clone(), transform.clone())).or_default() += 1;
         found.latest.push(LetterLine {
             coordinates: Coordinates {

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use self::list::{LetterCount, LetterLine, LetterList, ListFilter, list};
+pub use self::list::{DAY_MS, LetterCount, LetterLine, LetterList, LetterSpan, ListFilter, list};
 pub use self::replayed::Replayed;
 pub use self::show::{Content, Letter, Letters, show};
 use crate::error::{Error, Result};
 
 /// Which message: its topic, topic partition and offset, written `TOPIC/PARTITION@OFFSET`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct Coordinates {
     /// The topic.
     pub topic: String,

@@ -25,7 +25,7 @@ use crate::source::Header;
 use crate::storage::{Location, Storage};
 
 /// The dead letters of one message: none, one, or several where a transform makes many rows of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Letters {
     /// Which message.
     pub message: Coordinates,
@@ -36,7 +36,7 @@ pub struct Letters {
 }
 
 /// One dead letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Letter {
     /// When it was set aside, as RFC 3339.
     pub recorded_at: String,
@@ -69,7 +69,7 @@ pub struct Letter {
 }
 
 /// Bytes of a message: text where they are UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
     /// UTF-8.
