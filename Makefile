@@ -66,7 +66,7 @@ test: servers lint build ## all tests, on real servers; CI runs exactly this
 	"$$($(CLUSTER) venv)" -m unittest discover -s tests/chaos
 	WASMILL=$(WASMILL) "$$($(CLUSTER) venv)" -m unittest discover -s tests/deploy
 	cargo test --release --workspace --no-run
-	$(CLUSTER) run -- cargo test --release --workspace
+	$(CLUSTER) run --registry -- cargo test --release --workspace
 	cd tests/console && npm ci --no-audit --no-fund && WASMILL=$(abspath $(WASMILL)) npm test
 	$(CHAOS) --minutes 2
 

@@ -38,6 +38,9 @@ JAR_SETS = {
     ],
 }
 
+# A program with all its jars, packed.
+REGISTRY = "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all"
+
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 ATTEMPTS = 4
 
@@ -112,6 +115,27 @@ def jars(name, coordinates=None, exclude_groups=()):
             ["mvn", "-B", "-ntp", "-f", str(beside / "pom.xml"), goal, f"-DoutputDirectory={beside}"],
         )
         beside.rename(place)
+    return place
+
+
+def registry():
+    """The directory of the unpacked schema registry; fetched if absent."""
+    place = CACHE / "registry" / REGISTRY.split(":")[2]
+    if place.is_dir():
+        return place
+    with locked("registry"):
+        if place.is_dir():
+            return place
+        say("fetching the schema registry from Maven Central")
+        beside = place.with_name(place.name + ".part")
+        shutil.rmtree(beside, ignore_errors=True)
+        (beside / "program").mkdir(parents=True)
+        goal = f"{DEPENDENCY_PLUGIN}:copy"
+        retried("schema registry", ["mvn", "-B", "-ntp", goal, f"-Dartifact={REGISTRY}", f"-DoutputDirectory={beside}"], cwd=beside)
+        (packed,) = beside.glob("*.tar.gz")
+        subprocess.run(["tar", "-xzf", packed, "-C", beside / "program"], check=True)
+        (beside / "program").rename(place)
+        shutil.rmtree(beside)
     return place
 
 

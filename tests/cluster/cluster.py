@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Real servers for the tests: a Kafka broker and an HDFS, fetched from Maven Central and started here.
+"""Real servers for the tests: a Kafka broker, an HDFS and a schema registry, fetched from Maven Central and started here.
 
     cluster.py fetch                      fetch the jars (once; `up` and `run` do it too)
-    cluster.py up --dir D                 start Kafka and HDFS, wait until they serve, print cluster.json
+    cluster.py up --dir D                 start Kafka and HDFS (--registry: that, too), wait until they serve, print cluster.json
     cluster.py run -- cargo test          start, run a command with WASMILL_TEST_* set, stop: whatever happens
     cluster.py topic create NAME --partitions 4
     cluster.py kill datanode-1            (kill, stop, cont, start: one server, for tests of faults)
@@ -43,6 +43,7 @@ def port_list(text):
 def add_server_options(parser):
     parser.add_argument("--kafka", action="store_true", help="only Kafka (with --hdfs: both, as without either)")
     parser.add_argument("--hdfs", action="store_true", help="only HDFS")
+    parser.add_argument("--registry", action="store_true", help="a schema registry, too")
     parser.add_argument("--datanodes", type=int, default=1, help="how many DataNodes (default 1)")
     parser.add_argument("--replication", type=int, default=1, help="replicas of an HDFS block (default 1)")
     parser.add_argument("--ports", type=port_list, default={}, help="NAME=PORT,...: the others are chosen")
@@ -176,6 +177,7 @@ def dispatch(options):
     if options.verb == "fetch":
         for name in artifacts.JAR_SETS:
             artifacts.jars(name)
+        artifacts.registry()
         artifacts.venv_python()
         return 0
     if options.verb == "venv":

@@ -21,6 +21,7 @@ import artifacts
 import hdfs_server
 import kafka_server
 import process
+import registry_server
 
 MARKER = "wasmill-cluster"
 
@@ -121,6 +122,8 @@ class Cluster:
         if hdfs:
             names += ["namenode.rpc", "namenode.http"]
             names += [f"{node}.{part}" for node in datanodes for part in ("data", "http", "ipc")]
+        if options.registry:
+            names.append("registry.http")
         if strangers := set(options.ports) - set(names):
             raise ClusterError(f"no port is named {', '.join(sorted(strangers))}; there are: {', '.join(names)}")
         ports = free_ports(names, options.ports)
@@ -129,6 +132,8 @@ class Cluster:
             self.create_kafka(state, part_of(ports, "kafka"), options)
         if hdfs:
             self.create_hdfs(state, ports, datanodes, options)
+        if options.registry:
+            self.create_registry(state, part_of(ports, "registry"))
         self.state = state
         self.save()
 
@@ -164,6 +169,12 @@ class Cluster:
             command = hdfs_server.datanode_command(directory / "conf", options.datanode_heap)
             add_server(state, node, directory, part_of(ports, node), command)
 
+    def create_registry(self, state, ports):
+        directory = self.directory / "registry"
+        directory.mkdir()
+        state["registry"] = {"url": registry_server.url(ports["http"])}
+        add_server(state, "registry", directory, ports, registry_server.server_command(ports["http"], "256m"))
+
     def spawn(self, name):
         """Starts a server's process and notes it. Does not wait."""
         server = self.server(name)
@@ -189,6 +200,8 @@ class Cluster:
         server = self.server(name)
         if name == "kafka":
             return kafka_server.ready(server["ports"], server["directory"])
+        if name == "registry":
+            return registry_server.ready(server["ports"]["http"])
         namenode = self.server("namenode")["ports"]
         if name == "namenode":
             return hdfs_server.namenode_ready(namenode)
@@ -239,7 +252,7 @@ class Cluster:
 
     def remove(self):
         """Removes what `create` made, and the directory if nothing else is in it."""
-        for name in ("kafka", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
+        for name in ("kafka", "registry", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for name in ("cluster.json", "cluster.tmp", "lock"):
             (self.directory / name).unlink(missing_ok=True)
@@ -257,6 +270,8 @@ class Cluster:
             found["WASMILL_TEST_KAFKA_PASSWORD"] = kafka["password"]
         if hdfs := self.state.get("hdfs"):
             found["WASMILL_TEST_HDFS"] = hdfs["uri"]
+        if registry := self.state.get("registry"):
+            found["WASMILL_TEST_REGISTRY"] = registry["url"]
         if python := artifacts.venv_python(create=False):
             found["WASMILL_TEST_PYTHON"] = str(python)
         return found

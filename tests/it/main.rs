@@ -23,6 +23,7 @@ mod readme;
 mod record_formats;
 mod replay;
 mod reprocess;
+mod schema_registry;
 mod serve;
 mod servers;
 mod simulation;

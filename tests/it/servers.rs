@@ -13,6 +13,11 @@ pub(crate) fn kafka() -> String {
     named("WASMILL_TEST_KAFKA")
 }
 
+/// The URL of the schema registry.
+pub(crate) fn registry() -> String {
+    named("WASMILL_TEST_REGISTRY")
+}
+
 /// The interpreter that has pyarrow, DuckDB and a Kafka client.
 pub(crate) fn python() -> String {
     named("WASMILL_TEST_PYTHON")
@@ -78,7 +83,7 @@ fn named(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!(
             "{variable} is not set, so there is no server to test on: run `make test`, or \
-             `tests/cluster/cluster.py run -- cargo test --release -p wasmill-tests`"
+             `tests/cluster/cluster.py run --registry -- cargo test --release -p wasmill-tests`"
         )
     })
 }

@@ -1,0 +1,139 @@
+//! Avro from Kafka through a real schema registry: another client's serializer wrote it, another reader reads the table.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::binary::{self, root, run, stderr, stdout};
+use crate::deployments::end;
+use crate::kafka::broker;
+use crate::servers;
+
+/// One at a time: one of them makes the registry silent.
+static REGISTRY: Mutex<()> = Mutex::new(());
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pipeline that reads Avro into a local table.
+struct Job {
+    topic: String,
+    directory: tempfile::TempDir,
+}
+
+impl Job {
+    fn new(name: &str) -> Self {
+        let job = Self { topic: broker::topic(name, 2, &[]), directory: tempfile::tempdir().expect("a directory") };
+        let (base, topic) = (job.directory.path().display(), &job.topic);
+        let (brokers, registry) = (servers::kafka(), servers::registry());
+        let text = format!(
+            "[pipeline]\nname = \"avro\"\n\
+             [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\nformat = \"avro\"\n\
+             [schema_registry]\nurl = \"{registry}\"\ncache = \"{base}/schemas\"\n\
+             [schema]\nn = \"long!\"\ncount = \"long!\"\nname = \"string\"\nprice = \"decimal(9,2)\"\nday = \"date\"\n\
+             at = \"timestamp(us)!\"\nid = \"string\"\nlevel = \"string\"\ntags = \"list<string>\"\n\
+             counts = \"map<string,long>\"\nplace = \"struct<lon:double!,city:string>\"\nmore = \"string\"\n\
+             [table]\nlocation = \"{base}/table\"\nevent_time = {{ column = \"at\" }}\npartition_by = [\"year\", \"month\"]\n\
+             [dead_letters]\nlocation = \"{base}/dead_letters\"\n\
+             [checkpoint]\nlocation = \"{base}/checkpoints\"\ninterval = \"1s\"\n"
+        );
+        std::fs::write(job.pipeline(), text).expect("the pipeline file can be written");
+        job
+    }
+
+    fn pipeline(&self) -> PathBuf {
+        self.directory.path().join("pipeline.toml")
+    }
+
+    fn python(&self, words: &[&str]) {
+        let mut command = Command::new(servers::python());
+        command.arg(root().join("tests/python/avro_events.py")).args(words);
+        let output = command.output().expect("python can be started");
+        assert!(output.status.success(), "{words:?}: {}{}", stdout(&output), stderr(&output));
+    }
+
+    fn produce(&self, first: usize, count: usize, how: &[&str]) {
+        let (brokers, registry) = (servers::kafka(), servers::registry());
+        let (first, count) = (first.to_string(), count.to_string());
+        let mut words = vec!["produce", "--brokers", &brokers, "--registry", &registry, "--topic", &self.topic];
+        words.extend(["--from", &first, "--count", &count]);
+        self.python(&[&words[..], how].concat());
+    }
+
+    fn check(&self, older: usize, newer: usize) {
+        let table = self.directory.path().join("table");
+        let (older, newer) = (older.to_string(), newer.to_string());
+        self.python(&["check", "--table", table.to_str().expect("a path"), "--older", &older, "--newer", &newer]);
+    }
+
+    fn wasmill(&self, verb: &[&str], more: &[&str]) -> Value {
+        let pipeline = self.pipeline();
+        let words = [verb, &[pipeline.to_str().expect("a path"), "--json"], more].concat();
+        let output = run(&words);
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    fn host(&self) -> Child {
+        let log = std::fs::File::create(self.directory.path().join("host.log")).expect("a log file");
+        let mut command = binary::command();
+        command.arg("run").arg(self.pipeline()).stdout(Stdio::null()).stderr(log);
+        command.spawn().expect("the host can be started")
+    }
+
+    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            let log = || std::fs::read_to_string(self.directory.path().join("host.log")).unwrap_or_default();
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{}", log());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+#[test]
+fn avro_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = Job::new("avro");
+    job.produce(0, 3_000, &[]);
+    job.produce(3_000, 2_000, &["--newer"]);
+    job.produce(0, 30, &["--bad"]);
+    let summary = job.wasmill(&["run"], &["--until", "caught-up"]);
+    assert_eq!((&summary["written"], &summary["dead_lettered"]), (&5_000.into(), &30.into()), "{summary}");
+    job.check(3_000, 2_000);
+    let letters = job.wasmill(&["dead-letters", "list"], &[]).to_string();
+    for reason in ["malformed-avro", "unknown-schema", "not-framed"] {
+        assert!(letters.contains(reason), "{reason}: {letters}");
+    }
+    let verified = job.wasmill(&["verify"], &["--deep"]);
+    assert_eq!(verified["findings"].as_array().map(Vec::len), Some(0), "{verified}");
+}
+
+#[test]
+fn a_registry_that_is_silent_holds_up_only_what_is_not_known() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = Job::new("avro-silent");
+    job.produce(0, 500, &[]);
+    job.wasmill(&["run"], &["--until", "caught-up"]);
+
+    // What the cache knows goes on without the registry. What it does not know waits, and says so.
+    job.produce(500, 500, &[]);
+    job.produce(1_000, 500, &["--newer"]);
+    servers::cluster(&["stop", "registry"]);
+    let host = job.host();
+    let status = || {
+        let pipeline = job.pipeline();
+        let output = run(&["status", pipeline.to_str().expect("a path"), "--json"]);
+        let hosts: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        hosts[0]["schema_registry"]["waiting_count"].as_u64()
+    };
+    job.wait("the status tells what is waited for", || status() >= Some(1));
+    let written = || job.wasmill(&["verify"], &[])["total"]["rows"]["written"].as_u64();
+    assert!(written() < Some(1_500), "nothing is decoded without its schema");
+    servers::cluster(&["cont", "registry"]);
+    job.wait("everything is written", || written() == Some(1_500));
+    assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
+    job.check(1_000, 500);
+}
