@@ -378,7 +378,9 @@ fn a_host_runs_only_what_its_keys_signed_and_is_paused_all_the_same() {
     let produced = producing.join().expect("the producer ends") as u64;
     job.wait("everything", |records| messages(records) == produced);
     assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
-    let sums = by_deployment(&job.records());
+    let mut sums = by_deployment(&job.records());
+    // Fences have no messages.
+    sums.retain(|_, (messages, ..)| *messages > 0);
     assert_eq!(sums.into_iter().collect::<Vec<_>>(), [(1, (produced, produced, 0))], "by what was signed");
 }
 
