@@ -26,6 +26,7 @@ mod reprocess;
 mod schema_registry;
 mod serve;
 mod servers;
+mod signatures;
 mod simulation;
 mod stops;
 mod storage_contract;
