@@ -51,14 +51,15 @@ test("the overview is live", async ({ page, host }) => {
   await isReadable(page);
 });
 
-test("the first paint comes within 300 ms", async ({ page, host }) => {
+// What keeps the first paint short on any machine; its time here is only told.
+test("the page is there before a host has answered", async ({ page, host }, testInfo) => {
   await signIn(page, host, "viewer");
+  await page.route("**/v1/**", () => {});
   await page.reload();
   await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
-  const paint = await page.evaluate(
-    () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Infinity,
-  );
-  expect(paint).toBeLessThan(300);
+  const first = () => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null);
+  await expect.poll(first).not.toBeNull();
+  testInfo.annotations.push({ type: "first paint", description: `${Math.round((await first()) ?? 0)} ms` });
 });
 
 test("who may not change anything is shown nothing to change it with, and is refused", async ({ page, host }) => {
