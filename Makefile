@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup servers build console transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
+.PHONY: help setup tools servers build console transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -20,6 +20,10 @@ help: ## this list
 
 setup: ## install what this machine lacks (apt-get, rustup; only what is missing)
 	@tests/cluster/system.sh
+
+# First of all: what it installs, the others use.
+tools:
+	@tests/cluster/system.sh tests
 
 servers: setup
 	@$(CLUSTER) fetch
@@ -61,7 +65,7 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --manifest-path tests/model/Cargo.toml --check
 	cargo clippy --release $(MODEL) --all-targets -- -D warnings
 
-test: servers lint build ## all tests, on real servers; CI runs exactly this
+test: tools servers lint build ## all tests, on real servers; CI runs exactly this
 	python3 -m unittest discover -s tests/cluster
 	"$$($(CLUSTER) venv)" -m unittest discover -s tests/chaos
 	WASMILL=$(WASMILL) "$$($(CLUSTER) venv)" -m unittest discover -s tests/deploy

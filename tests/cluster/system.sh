@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a new machine lacks: C libraries and tools for librdkafka, Python's venv, what tests/deploy checks with, the wasm32 target.
+# Installs what a new machine lacks: C libraries and tools for librdkafka, Python's venv, the wasm32 target; with `tests` also what
+# only the tests need.
 # Touches nothing that is there already; uses apt-get (by sudo unless root) only when something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,20 +27,22 @@ fi
 need python3-venv has_venv
 need openjdk-17-jdk-headless sh -c 'command -v java && command -v keytool'
 need maven command -v mvn
-# The console's pages are built by npm and tested in a browser.
-need npm command -v npm
-need chromium command -v chromium
-# For the C filter of guest-sdk/docs/other-languages.md.
-need clang command -v clang
-need lld command -v wasm-ld
-need wasi-libc test -e /usr/lib/wasm32-wasi/libc.a
-need libclang-rt-14-dev-wasm32 sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a'
-# For tests/deploy: each file of host/deploy is read by the tool that it is made for.
-need prometheus sh -c 'command -v promtool && command -v prometheus'
-need docker-compose command -v docker-compose
-need kubernetes-client command -v kubectl
-need systemd command -v systemd-analyze
-need dpkg-dev command -v dpkg-shlibdeps
+if [[ ${1:-} == tests ]]; then
+    # The console's pages are built by npm (without it the binary has no console) and tested in a browser.
+    need npm command -v npm
+    need chromium command -v chromium
+    # For the C filter of guest-sdk/docs/other-languages.md.
+    need clang command -v clang
+    need lld command -v wasm-ld
+    need wasi-libc test -e /usr/lib/wasm32-wasi/libc.a
+    need libclang-rt-14-dev-wasm32 sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a'
+    # For tests/deploy: each file of host/deploy is read by the tool that it is made for.
+    need prometheus sh -c 'command -v promtool && command -v prometheus'
+    need docker-compose command -v docker-compose
+    need kubernetes-client command -v kubectl
+    need systemd command -v systemd-analyze
+    need dpkg-dev command -v dpkg-shlibdeps
+fi
 
 if ((${#missing[@]})); then
     install="apt-get install -y --no-install-recommends ${missing[*]}"
