@@ -165,9 +165,6 @@ class OfOneMind(unittest.TestCase):
         self.assertEqual(unit("MemoryMax"), "1G")
         self.assertIn("expr: wasmill_resident_memory_bytes > 0.9 * 2^30\n", (place.MONITORING / "rules.yml").read_text())
 
-    def test_ten_minutes_are_ten_checkpoints(self):
-        self.assertIn('interval = "60s"', PIPELINE.read_text())
-
     def test_who_stops_a_host_waits_longer_than_it_takes(self):
         (shutdown,) = re.findall(r'^shutdown = "(\d+)s"', PIPELINE.read_text(), re.MULTILINE)
         waits = [self.wasmill["stop_grace_period"], unit("TimeoutStopSec"), f"{self.pod['terminationGracePeriodSeconds']}s"]

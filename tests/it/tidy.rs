@@ -73,6 +73,7 @@ fn modules_know_only_what_the_architecture_says() {
         ("transform", &["transform", "config", "decode", "source", "reason", "error"]),
         ("signature", &["error"]),
         ("registry", &["registry", "signature", "config", "runtime", "storage", "transform", "error"]),
+        // Of the sink only how much memory open files hold.
         (
             "status",
             &[
@@ -81,6 +82,7 @@ fn modules_know_only_what_the_architecture_says() {
                 "registry",
                 "report",
                 "schema_registry",
+                "sink",
                 "source",
                 "storage",
                 "transform",

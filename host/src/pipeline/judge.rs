@@ -60,7 +60,7 @@ impl Judge {
         ready: &BTreeMap<u64, Ready>,
         board: &Board,
     ) -> Result<()> {
-        let verdict = match self.failing(log, followed, ready).await? {
+        let verdict = match self.failing(log, followed, ready, board).await? {
             Some(verdict) => Some(verdict),
             None => self.compare(followed).await?,
         };
@@ -76,14 +76,21 @@ impl Judge {
     }
 
     /// A deployment whose transforms failed too often lately.
-    async fn failing(&mut self, log: &Log, followed: &Entry, ready: &BTreeMap<u64, Ready>) -> Result<Option<Verdict>> {
+    async fn failing(
+        &mut self,
+        log: &Log,
+        followed: &Entry,
+        ready: &BTreeMap<u64, Ready>,
+        board: &Board,
+    ) -> Result<Option<Verdict>> {
         self.breakers.retain(|number, _| ready.contains_key(number));
         let now = self.registry.runtime().elapsed();
         let mut tripped = None;
         for (number, ready) in ready {
             let breaker = self.breakers.entry(*number).or_default();
-            tripped =
-                tripped.or(breaker.look(now, &ready.chain.counts(), &self.limit).map(|tripped| (*number, tripped)));
+            let failed = breaker.look(now, &ready.chain.counts(), &self.limit);
+            failed.iter().for_each(|_| board.breaker_tripped());
+            tripped = tripped.or(failed.map(|failed| (*number, failed)));
         }
         let Some((number, tripped)) = tripped.filter(|_| self.limit.then != Then::GoOn && !followed.paused) else {
             return Ok(None);

@@ -216,7 +216,7 @@ impl Parts {
         let (notices, heard) = channel();
         let over = Arc::new(AtomicBool::new(false));
         // Whether it can listen is known before anything is read.
-        let board = self.board(options)?;
+        let board = self.board(options, config.checkpoint.interval)?;
         let (runtime, modules) =
             (Arc::clone(&self.runtime), (options.module_cache.clone(), Arc::clone(&options.vetting)));
         let admin = Server::start(config, Arc::clone(&board), runtime, Arc::clone(&over), modules, tokio)?;
@@ -263,12 +263,13 @@ impl Parts {
         Ok((result?, std::mem::take(&mut membership.account)))
     }
 
-    fn board(&self, options: &RunOptions) -> Result<Arc<Board>> {
+    fn board(&self, options: &RunOptions, interval: Duration) -> Result<Arc<Board>> {
         let (host, now_ms) = (Id(self.runtime.random()), self.runtime.now_ms());
         let board = Board::new(host, &options.operator, now_ms, Arc::clone(&options.progress));
         if let Chosen::Fixed(ready) = &self.chosen {
             board.deployments(0, None, false, [(0, Arc::clone(&ready.chain))].into());
         }
+        board.ranges(Arc::clone(&self.places.memory), interval);
         self.monitors.iter().for_each(|(what, monitor)| board.storage(what, Arc::clone(monitor)));
         if let Some(schemas) = &self.chosen.ready()?.decoding.schemas {
             board.schemas(Arc::clone(schemas));

@@ -59,6 +59,11 @@ impl Memory {
         self.shipping.load(Ordering::Relaxed) + ending
     }
 
+    /// Bytes that may be held.
+    pub fn budget(&self) -> usize {
+        self.budget
+    }
+
     /// Bytes held now.
     pub fn used(&self) -> usize {
         let held = [&self.encoding, &self.ending, &self.shipping];

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::lines::Line;
 use super::{HostStatus, TopicPartitionStatus, Totals};
 use crate::checkpoint::Id;
 use crate::report::Progress;
 use crate::schema_registry::Schemas;
+use crate::sink::stage::Memory;
 use crate::source::Reach;
 use crate::storage::Monitor;
 use crate::transform::TransformChain;
@@ -36,6 +38,9 @@ struct State {
     kafka: Option<Reach>,
     storage: BTreeMap<String, Arc<Monitor>>,
     schemas: Option<Arc<Schemas>>,
+    memory: Option<Arc<Memory>>,
+    checkpoint_interval: Duration,
+    breaker_trips: u64,
 }
 
 impl Board {
@@ -81,6 +86,17 @@ impl Board {
     /// What is known of the schema registry.
     pub fn schemas(&self, schemas: Arc<Schemas>) {
         self.state().schemas = Some(schemas);
+    }
+
+    /// What bounds the ranges: the budget that open files share, and the age at which they end.
+    pub fn ranges(&self, memory: Arc<Memory>, interval: Duration) {
+        let mut state = self.state();
+        (state.memory, state.checkpoint_interval) = (Some(memory), interval);
+    }
+
+    /// A deployment failed more often than the breaker lets pass.
+    pub fn breaker_tripped(&self) {
+        self.state().breaker_trips += 1;
     }
 
     /// The id of this host.
@@ -153,6 +169,10 @@ impl Board {
                 committed: count(&self.progress.checkpoints),
             },
             memory_bytes: resident_bytes(),
+            held_bytes: state.memory.as_ref().map_or(0, |memory| memory.used() as u64),
+            budget_bytes: state.memory.as_ref().map_or(0, |memory| memory.budget() as u64),
+            checkpoint_interval_s: state.checkpoint_interval.as_secs_f64(),
+            breaker_trips: state.breaker_trips,
             guest_metrics: state.chains.iter().map(|(number, chain)| (*number, chain.metrics())).collect(),
             kafka: state.kafka.clone(),
             storage: state.storage.iter().map(|(what, monitor)| (what.clone(), monitor.health())).collect(),

@@ -109,12 +109,19 @@ impl Shown {
         write(encoder, &build, &[(vec![("version", host.version.clone())], Number::Whole(1))])?;
         let (since, totals) = (seconds(host.started_at_ms), &host.totals);
         let of = |name, help, unit, kind| Family(name, help, unit, kind);
+        let told = |number: f64| if number > 0.0 { real(number) } else { Vec::new() };
+        let (budget, held) = ("Memory that open files may hold", "Memory that open files hold");
+        let interval = "At which age a range ends and is committed";
+        let trips = "How often a deployment failed more than the breaker lets pass";
         for (family, samples) in [
             (of("start_time", "When the host started, since 1970", Some(Unit::Seconds), Gauge), real(since)),
             (
                 of("resident_memory", "Resident memory of the process", Some(Unit::Bytes), Gauge),
                 whole(host.memory_bytes),
             ),
+            (of("memory_budget", budget, Some(Unit::Bytes), Gauge), told(host.budget_bytes as f64)),
+            (of("memory_held", held, Some(Unit::Bytes), Gauge), whole(host.held_bytes)),
+            (of("checkpoint_interval", interval, Some(Unit::Seconds), Gauge), told(host.checkpoint_interval_s)),
             (
                 of("deployment", "The deployment that runs; 0: the pipeline file fixes it", None, Gauge),
                 whole(host.deployment),
@@ -130,6 +137,7 @@ impl Shown {
             (of("rows_filtered", "Rows that transforms filtered", None, Counter), whole(totals.filtered)),
             (of("dead_letters", "Dead letters written", None, Counter), whole(totals.dead_lettered)),
             (of("commits", "Ranges committed", None, Counter), whole(totals.committed)),
+            (of("breaker_trips", trips, None, Counter), whole(host.breaker_trips)),
         ] {
             write(encoder, &family, &samples)?;
         }

@@ -61,6 +61,18 @@ pub struct HostStatus {
     pub totals: Totals,
     /// Resident memory in bytes.
     pub memory_bytes: u64,
+    /// Bytes that open files hold of the memory budget.
+    #[serde(default)]
+    pub held_bytes: u64,
+    /// The memory budget in bytes. 0: an older host, which does not tell.
+    #[serde(default)]
+    pub budget_bytes: u64,
+    /// At which age a range ends, in seconds. 0: an older host, which does not tell.
+    #[serde(default)]
+    pub checkpoint_interval_s: f64,
+    /// How often a deployment failed here more than `[breaker]` lets pass, whatever was done about it.
+    #[serde(default)]
+    pub breaker_trips: u64,
     /// What the guests count themselves, by deployment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Vec<MetricSnapshot>>)]

@@ -94,6 +94,8 @@ fn full() -> HostStatus {
             metric("wait_bucket", MetricValue::Counter(45)),
         ],
     );
+    (status.held_bytes, status.budget_bytes, status.checkpoint_interval_s) = (71, 72, 7.5);
+    status.breaker_trips = 73;
     status.kafka = Some(Reach { brokers: 3, connected: 2, ..Reach::default() });
     status.schema_registry = Some(RegistryHealth {
         known: 61,
@@ -121,6 +123,10 @@ fn every_family_has_a_help_text_and_the_numbers_of_the_status() {
         ("wasmill_transform_log_lines_dropped_total{transform=\"keep\",version=\"1.2.0\",deployment=\"2\"}", "23"),
         ("wasmill_kafka_brokers_connected", "2.0"),
         ("wasmill_storage_last_answer_time_seconds{storage=\"table\"}", "51.0"),
+        ("wasmill_memory_held_bytes", "71.0"),
+        ("wasmill_memory_budget_bytes", "72.0"),
+        ("wasmill_checkpoint_interval_seconds", "7.5"),
+        ("wasmill_breaker_trips_total", "73"),
         ("wasmill_schemas", "61.0"),
         ("wasmill_schemas_waiting", "62.0"),
         ("wasmill_schemas_waiting_since_seconds", "63.0"),
