@@ -32,3 +32,4 @@ mod stops;
 mod storage_contract;
 mod tidy;
 mod verify;
+mod webhook;

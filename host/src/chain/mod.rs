@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::{
-    BadRecord, ChainName, DeploymentRecord, Id, Note, Occasion, Protocol, Record, RecordKind, ReplayedLetters,
-    Retention, RowCounts, StagedRange, mark_name, newest, parse_name, record_name, staging_name,
+    BadRecord, ChainName, DeploymentRecord, FileRecord, Id, Note, Occasion, Protocol, Record, RecordKind,
+    ReplayedLetters, Retention, RowCounts, StagedRange, mark_name, newest, parse_name, record_name, staging_name,
     topic_partition_directory,
 };
 use crate::error::Error;
@@ -95,6 +95,8 @@ pub struct TakeOver {
     pub next: i64,
     /// Which pass over the offsets it is.
     pub pass: u32,
+    /// The files of the newest record before its fence.
+    pub found_files: Vec<FileRecord>,
     sequence: u64,
     newest: Id,
     watermark_us: Option<i64>,
@@ -157,10 +159,11 @@ impl Chain {
             }
             let carried = (record.watermark_us, record.pass);
             let fence = self.fence(sequence + 1, Some(record.id), id, record.next, carried);
-            let taken = self.confirm_fence(fence).await?;
+            let mut taken = self.confirm_fence(fence).await?;
             if unpublished && !self.protocol.publish_before_fence {
                 self.publish(&record).await?;
             }
+            taken.found_files = record.files;
             return Ok(Taken::Over(Box::new(taken)));
         }
         Err(ChainError::Lost(format!("the chain moved on {STARTS} times while it was read")))
@@ -210,6 +213,7 @@ impl Chain {
             fence: fence.sequence,
             next: fence.next,
             pass: fence.pass,
+            found_files: Vec::new(),
             sequence: fence.sequence,
             newest: fence.id,
             watermark_us: fence.watermark_us,

@@ -10,6 +10,7 @@ use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
 use super::{
     BreakerConfig, Config, LimitsConfig, Then, admin, dead_letters, schema_registry, source, table, transform, value,
+    webhook,
 };
 use crate::decode::Format;
 use crate::decode::schema::EventSchema;
@@ -145,6 +146,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         root.mistake("breaker", "the transforms stand in this file, so no deployment can be paused or replaced");
     }
     let admin = admin::admin(&root);
+    let webhook = webhook::webhook(&root);
     let storage = storage(&root);
     let limits = limits(&root);
     let places = [
@@ -170,6 +172,7 @@ fn config(root: Section<'_>) -> Option<Config> {
         table: table?.0,
         dead_letters: dead_letters?.0,
         checkpoint: checkpoint?.0,
+        webhook: webhook?,
         storage,
         limits: limits?,
     })

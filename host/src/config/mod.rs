@@ -19,6 +19,7 @@ mod table;
 mod tests;
 mod transform;
 mod value;
+mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub use self::schema_registry::{RegistryAuth, SchemaRegistryConfig};
 pub use self::secret::{Secret, Settings};
 pub use self::source::EVENTSIM_TOPICS;
 pub use self::table::{TIME_PARTITIONS, type_name};
+pub use self::webhook::WebhookConfig;
 use crate::decode::Format;
 use crate::decode::schema::EventSchema;
 use crate::signature::PublicKey;
@@ -68,6 +70,8 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// `[checkpoint]`.
     pub checkpoint: CheckpointConfig,
+    /// `[webhook]`; `None`: nobody is told of new hive partitions.
+    pub webhook: Option<WebhookConfig>,
     /// `[storage]`: how the files of all three locations are written.
     pub storage: StorageOptions,
     /// `[limits]`.

@@ -107,6 +107,17 @@ fn every_mistake_is_told_with_its_line() {
             "group = \"g\"\nformat = \"arvo\"",
             "p.toml:8: source.kafka.format: found \"arvo\", wanted one of \"json\", \"avro\", \"json-schema\"; did you mean \"avro\"?",
         ),
+        ("[dead_letters]", "[webhook]\n[dead_letters]", "webhook.url: missing"),
+        (
+            "[dead_letters]",
+            "[webhook]\nurl = \"catalog\"\n[dead_letters]",
+            "webhook.url: found \"catalog\", wanted a URL like",
+        ),
+        (
+            "[dead_letters]",
+            "[webhook]\nurl = \"http://u:hunter2@c\"\n[dead_letters]",
+            "webhook.url: holds a user or a password",
+        ),
         ("group = \"wasmill\"", "group = \"g\"\nformat = \"avro\"", "p.toml: schema_registry: missing"),
         ("group = \"wasmill\"", "group = \"g\"\n[schema_registry]", "p.toml:8: schema_registry.url: missing"),
         ("group = \"wasmill\"", "group = \"g\"\n[schema_registry]\nurl = \"registry:8081\"", "wanted a URL like"),
@@ -299,6 +310,10 @@ fn written(config: &Config) -> String {
         )
         .unwrap(),
     }
+    if let Some(WebhookConfig { url, token }) = &config.webhook {
+        writeln!(text, "[webhook]\nurl = {url:?}").unwrap();
+        token.iter().for_each(|token| writeln!(text, "token = {:?}", token.expose()).unwrap());
+    }
     if let Some(registry) = &config.schema_registry {
         let SchemaRegistryConfig { url, auth, ca: _, cache } = registry;
         writeln!(text, "[schema_registry]\nurl = {url:?}").unwrap();
@@ -482,6 +497,10 @@ fn any_config() -> impl Strategy<Value = Config> {
                 listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), limits.0 as u16),
                 tokens: None,
                 tls: None,
+            }),
+            webhook: (limits.0 % 3 > 0).then(|| WebhookConfig {
+                url: format!("http://{place}/told?a=b"),
+                token: (limits.0 % 3 == 1).then(|| Secret::new("t o k")),
             }),
             table: TableConfig {
                 location: format!("hdfs://{place}/table"),

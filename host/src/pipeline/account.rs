@@ -1,6 +1,6 @@
 //! The account of a run: what was committed, what stopped. Filled by the membership, read once at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lane::Committed;
 use crate::checkpoint::RowCounts;
@@ -23,6 +23,8 @@ pub struct Account {
     pub bytes: u64,
     /// Ranges committed.
     pub checkpoints: u64,
+    /// Hive partitions that files were published in, until somebody takes them from here.
+    pub hive_partitions: BTreeSet<String>,
     /// Topic partitions that stopped with an error.
     pub stopped: Vec<StoppedTopicPartition>,
 }
@@ -37,6 +39,7 @@ impl Account {
         self.files += committed.files;
         self.bytes += committed.bytes;
         self.checkpoints += 1;
+        self.hive_partitions.extend(committed.hive_partitions);
         for (cause, count) in committed.causes {
             *self.dead_letters.entry(cause).or_default() += count;
         }

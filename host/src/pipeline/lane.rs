@@ -3,7 +3,7 @@
 //! A lane fills one range while the last one is being staged, committed and published. It never has two checkpoints in
 //! flight, because the take-over itself travels with the checkpoint and comes back with its outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::checkpoint::{DeploymentRecord, RowCounts};
 use crate::error::{Error, Result};
 use crate::report::DeadLetterCause;
 use crate::runtime::Runtime;
+use crate::sink::hive_path;
 use crate::sink::part_file::PartFileOptions;
 use crate::sink::range::{OpenRange, RangeContext, discard};
 use crate::source::{PartitionReader, SourceBatch, TopicPartition, Wake};
@@ -55,6 +56,8 @@ pub struct Committed {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The hive partitions that they lie in.
+    pub hive_partitions: BTreeSet<String>,
 }
 
 /// What a checkpoint's task sends back: whose, and how it went.
@@ -222,7 +225,7 @@ impl Lane {
         self.due = false;
         self.range_start = range.next;
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
-        let deployment = self.context.deployment.number;
+        let (deployment, table) = (self.context.deployment.number, self.context.table.clone());
         let mut committed = Committed { next: range.next, deployment, rows: range.rows, ..Committed::default() };
         committed.causes.clone_from(&range.causes);
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
@@ -247,6 +250,7 @@ impl Lane {
                     committed.rows = rows;
                     committed.files = staged.files.len() as u64;
                     committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
+                    committed.hive_partitions = hive_path::of_files(&table, &staged.files);
                     let outcome = take_over.commit(staged.clone()).await;
                     // A lost range can be named by no record that counts. After anything unclear it may be: hands off.
                     let lost = matches!(outcome, Err(ChainError::Lost(_)));

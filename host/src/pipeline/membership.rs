@@ -31,6 +31,7 @@ use crate::checkpoint::RecordKind;
 use crate::error::Result;
 use crate::report::Ended;
 use crate::runtime::Runtime;
+use crate::sink::hive_path;
 use crate::source::{PartitionReader, Source, SourceEvent, TopicPartition, Wake};
 
 /// Take-overs that run side by side: each costs a dozen calls to the storage.
@@ -439,6 +440,8 @@ impl Membership {
         worker: usize,
     ) {
         let context = self.places.context(&take_over);
+        // Whoever committed it may have died before others were told.
+        self.account.hive_partitions.extend(hive_path::of_files(&context.table, &take_over.found_files));
         tracing::info!(%topic_partition, offset = take_over.next, fence = take_over.fence, "begins");
         let until = self.members.get(&topic_partition).and_then(|member| member.until);
         let start = LaneStart { take_over, reader, until };

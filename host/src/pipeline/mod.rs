@@ -24,6 +24,7 @@ pub mod ready;
 pub mod stages;
 mod sweeper;
 mod watch;
+mod webhook;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use self::membership::{Membership, Step, WorkerHandle};
 use self::places::Places;
 use self::ready::Ready;
 use self::watch::Watch;
+use self::webhook::Webhook;
 use self::worker::{Worker, WorkerLimits};
 use crate::admin::Server;
 use crate::checkpoint::Id;
@@ -253,7 +255,11 @@ impl Parts {
         };
         let mut membership =
             Membership::new(source, self.places, self.runtime, handles, heard, changes, options.until_caught_up);
-        let result = drive(&mut membership, &joins, options, config.limits.shutdown, &board);
+        let mut webhook = Webhook::start(config, tokio)?;
+        let result = drive(&mut membership, &joins, options, config.limits.shutdown, (&board, webhook.as_mut()));
+        if let Some(webhook) = webhook {
+            tokio.block_on(webhook.end());
+        }
         over.store(true, Ordering::Release);
         admin.into_iter().for_each(Server::end);
         wakes.iter().for_each(|wake| wake());
@@ -315,12 +321,17 @@ fn drive(
     workers: &[JoinHandle<()>],
     options: &RunOptions,
     shutdown: Duration,
-    board: &Board,
+    (board, mut webhook): (&Board, Option<&mut Webhook>),
 ) -> Result<Ended> {
     let mut give_up_at = None;
     let mut told: Option<Instant> = None;
     loop {
-        match membership.step(NAP)? {
+        let step = membership.step(NAP)?;
+        let published = std::mem::take(&mut membership.account.hive_partitions);
+        if let Some(webhook) = &mut webhook {
+            webhook.published(published);
+        }
+        match step {
             Step::Ended(ended) => return Ok(ended),
             Step::Busy | Step::Idle => {}
         }

@@ -2,16 +2,28 @@
 //!
 //! Pure text: no files, no batches. Null and the empty string are `__HIVE_DEFAULT_PARTITION__`, as Hive and Spark have it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
+
+use crate::checkpoint::FileRecord;
 
 /// What stands for null.
 pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The longest escaped value, in bytes. A name in a directory may have 255 bytes on HDFS and local disks.
 pub const MAX_VALUE_BYTES: usize = 200;
+
+/// The hive partitions of the table at `table` that published files lie in; none of a table without them.
+pub(crate) fn of_files(table: &str, files: &[FileRecord]) -> BTreeSet<String> {
+    let inside = |file: &FileRecord| {
+        let (directory, _) = file.target.strip_prefix(table)?.strip_prefix('/')?.rsplit_once('/')?;
+        Some(directory.to_owned())
+    };
+    files.iter().filter_map(inside).collect()
+}
 
 /// A part of the event time, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
