@@ -95,6 +95,8 @@ pub struct TakeOver {
     pub next: i64,
     /// Which pass over the offsets it is.
     pub pass: u32,
+    /// When its newest record counted, by the runtime's clock.
+    pub committed_at: Duration,
     /// The files of the newest record before its fence.
     pub found_files: Vec<FileRecord>,
     sequence: u64,
@@ -213,6 +215,7 @@ impl Chain {
             fence: fence.sequence,
             next: fence.next,
             pass: fence.pass,
+            committed_at: self.runtime.elapsed(),
             found_files: Vec::new(),
             sequence: fence.sequence,
             newest: fence.id,
@@ -484,6 +487,7 @@ impl TakeOver {
     /// Returns the names in the chain's directory, listed after the record was created.
     async fn create(&mut self, record: Record) -> ChainResult<Vec<String>> {
         let names = create::create(&self.chain, &record, self.chain.protocol.list_after_commit).await?;
+        self.committed_at = self.chain.runtime.elapsed();
         self.sequence = record.sequence;
         self.newest = record.id;
         self.next = record.next;

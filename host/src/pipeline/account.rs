@@ -1,8 +1,9 @@
 //! The account of a run: what was committed, what stopped. Filled by the membership, read once at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use super::lane::Committed;
+use super::lane::{Committed, Steps};
 use crate::checkpoint::RowCounts;
 use crate::error::Error;
 use crate::report::{DeadLetterCause, StoppedTopicPartition};
@@ -23,10 +24,38 @@ pub struct Account {
     pub bytes: u64,
     /// Ranges committed.
     pub checkpoints: u64,
-    /// Hive partitions that files were published in, until somebody takes them from here.
-    pub hive_partitions: BTreeSet<String>,
+    /// What others hear of, until it is taken from here.
+    pub news: News,
     /// Topic partitions that stopped with an error.
     pub stopped: Vec<StoppedTopicPartition>,
+}
+
+/// What has happened since others heard last.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Hive partitions that files were published in.
+    pub hive_partitions: BTreeSet<String>,
+    /// Checkpoints that were acknowledged.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// One range, from its end to its acknowledgement.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Whose range it was.
+    pub topic_partition: TopicPartition,
+    /// Its offsets, without the end.
+    pub offsets: Range<i64>,
+    /// The number of the deployment that made its rows.
+    pub deployment: u64,
+    /// What became of its messages.
+    pub rows: RowCounts,
+    /// Files published in the table.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When its steps ended.
+    pub steps: Steps,
 }
 
 impl Account {
@@ -34,12 +63,15 @@ impl Account {
         self.topic_partitions += 1;
     }
 
-    pub(super) fn committed(&mut self, committed: Committed) {
+    pub(super) fn committed(&mut self, topic_partition: TopicPartition, committed: Committed) {
         self.rows.add(&committed.rows);
         self.files += committed.files;
         self.bytes += committed.bytes;
         self.checkpoints += 1;
-        self.hive_partitions.extend(committed.hive_partitions);
+        self.news.hive_partitions.extend(committed.hive_partitions);
+        let Committed { start, next, deployment, rows, files, bytes, steps, .. } = committed;
+        let offsets = start..next;
+        self.news.checkpoints.push(Checkpoint { topic_partition, offsets, deployment, rows, files, bytes, steps });
         for (cause, count) in committed.causes {
             *self.dead_letters.entry(cause).or_default() += count;
         }

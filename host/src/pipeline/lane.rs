@@ -58,6 +58,23 @@ pub struct Committed {
     pub bytes: u64,
     /// The hive partitions that they lie in.
     pub hive_partitions: BTreeSet<String>,
+    /// The offset of its first message.
+    pub start: i64,
+    /// When its checkpoint was where.
+    pub steps: Steps,
+}
+
+/// When the steps of a checkpoint ended, by the runtime's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// The range ended.
+    pub began: Duration,
+    /// All files were staged.
+    pub staged: Duration,
+    /// The record counted.
+    pub committed: Duration,
+    /// All files stood in the table.
+    pub published: Duration,
 }
 
 /// What a checkpoint's task sends back: whose, and how it went.
@@ -223,10 +240,11 @@ impl Lane {
     pub(super) fn checkpoint(&mut self, runtime: &dyn Runtime, done: Sender<Completion>, wake: Wake) -> Result<()> {
         let (Some(mut range), Some(mut take_over)) = (self.range.take(), self.take_over.take()) else { return Ok(()) };
         self.due = false;
-        self.range_start = range.next;
+        let start = std::mem::replace(&mut self.range_start, range.next);
         let (topic_partition, lane) = (self.topic_partition.clone(), self.number);
         let (deployment, table) = (self.context.deployment.number, self.context.table.clone());
-        let mut committed = Committed { next: range.next, deployment, rows: range.rows, ..Committed::default() };
+        let mut committed = Committed { start, next: range.next, deployment, rows: range.rows, ..Committed::default() };
+        committed.steps.began = runtime.elapsed();
         committed.causes.clone_from(&range.causes);
         let discard_only_lost = self.context.staging.protocol.discard_only_lost;
         range.end();
@@ -247,11 +265,14 @@ impl Lane {
                 (Err(end), _) => Err(end),
                 (_, Err(error)) => Err(LaneEnd::Chain(ChainError::Source(error))),
                 (Ok((staged, rows, storages)), Ok(())) => {
+                    committed.steps.staged = take_over.chain().runtime.elapsed();
                     committed.rows = rows;
                     committed.files = staged.files.len() as u64;
                     committed.bytes = staged.files.iter().map(|file| file.bytes).sum();
                     committed.hive_partitions = hive_path::of_files(&table, &staged.files);
                     let outcome = take_over.commit(staged.clone()).await;
+                    committed.steps.committed = take_over.committed_at;
+                    committed.steps.published = take_over.chain().runtime.elapsed();
                     // A lost range can be named by no record that counts. After anything unclear it may be: hands off.
                     let lost = matches!(outcome, Err(ChainError::Lost(_)));
                     if lost || (outcome.is_err() && !discard_only_lost) {

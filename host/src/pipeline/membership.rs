@@ -441,7 +441,7 @@ impl Membership {
     ) {
         let context = self.places.context(&take_over);
         // Whoever committed it may have died before others were told.
-        self.account.hive_partitions.extend(hive_path::of_files(&context.table, &take_over.found_files));
+        self.account.news.hive_partitions.extend(hive_path::of_files(&context.table, &take_over.found_files));
         tracing::info!(%topic_partition, offset = take_over.next, fence = take_over.fence, "begins");
         let until = self.members.get(&topic_partition).and_then(|member| member.until);
         let start = LaneStart { take_over, reader, until };
@@ -524,10 +524,10 @@ impl Membership {
                     member.committed_at_ms = Some(self.runtime.now_ms());
                     member.failures = 0;
                     if !member.revoked {
-                        self.source.acknowledge(&[(topic_partition, committed.next)])?;
+                        self.source.acknowledge(&[(topic_partition.clone(), committed.next)])?;
                     }
                 }
-                self.account.committed(committed);
+                self.account.committed(topic_partition, committed);
             }
             Notice::Ended(topic_partition, end) => self.lane_ended(&topic_partition, end),
         }

@@ -16,6 +16,7 @@ pub mod account;
 mod herald;
 mod judge;
 pub mod lane;
+mod listeners;
 pub mod membership;
 mod open_files;
 mod pauses;
@@ -23,6 +24,7 @@ pub mod places;
 pub mod ready;
 pub mod stages;
 mod sweeper;
+mod traces;
 mod watch;
 mod webhook;
 pub mod worker;
@@ -36,11 +38,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::account::Account;
+use self::listeners::Listeners;
 use self::membership::{Membership, Step, WorkerHandle};
 use self::places::Places;
 use self::ready::Ready;
 use self::watch::Watch;
-use self::webhook::Webhook;
 use self::worker::{Worker, WorkerLimits};
 use crate::admin::Server;
 use crate::checkpoint::Id;
@@ -253,13 +255,11 @@ impl Parts {
                 Arc::clone(&board),
             )?),
         };
+        let mut listeners = Listeners::new(config, &board.host(), Arc::clone(&self.runtime), tokio)?;
         let mut membership =
             Membership::new(source, self.places, self.runtime, handles, heard, changes, options.until_caught_up);
-        let mut webhook = Webhook::start(config, tokio)?;
-        let result = drive(&mut membership, &joins, options, config.limits.shutdown, (&board, webhook.as_mut()));
-        if let Some(webhook) = webhook {
-            tokio.block_on(webhook.end());
-        }
+        let result = drive(&mut membership, &joins, options, config.limits.shutdown, (&board, &mut listeners));
+        listeners.end(tokio);
         over.store(true, Ordering::Release);
         admin.into_iter().for_each(Server::end);
         wakes.iter().for_each(|wake| wake());
@@ -321,16 +321,13 @@ fn drive(
     workers: &[JoinHandle<()>],
     options: &RunOptions,
     shutdown: Duration,
-    (board, mut webhook): (&Board, Option<&mut Webhook>),
+    (board, listeners): (&Board, &mut Listeners),
 ) -> Result<Ended> {
     let mut give_up_at = None;
     let mut told: Option<Instant> = None;
     loop {
         let step = membership.step(NAP)?;
-        let published = std::mem::take(&mut membership.account.hive_partitions);
-        if let Some(webhook) = &mut webhook {
-            webhook.published(published);
-        }
+        listeners.tell(std::mem::take(&mut membership.account.news));
         match step {
             Step::Ended(ended) => return Ok(ended),
             Step::Busy | Step::Idle => {}
