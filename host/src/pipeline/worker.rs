@@ -182,8 +182,8 @@ impl Worker {
                 }
                 None => self.lanes.push_back(lane),
             }
+            self.relieve_memory();
         }
-        self.relieve_memory();
         busy
     }
 
@@ -403,11 +403,13 @@ impl Worker {
         let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else { return };
         let Some(range) = &mut largest.range else { return };
         let before = range.memory_bytes();
-        if let Err(error) = range.flush_largest() {
-            tracing::warn!(%error, "ending row groups early failed");
-        }
-        if range.memory_bytes() > before - before / 4 {
-            largest.end_range();
+        match range.flush_largest(self.memory.excess()) {
+            Ok(flushed) if before.saturating_sub(range.memory_bytes()) >= flushed / 2 => {}
+            Ok(_) => largest.end_range(),
+            Err(error) => {
+                tracing::warn!(%error, "ending row groups early failed");
+                largest.end_range();
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! One offset range falls into several hive partitions and into the dead letters; all its files end with it, so that
 //! one record names them all.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,25 +182,24 @@ impl OpenRange {
         self.files.values().chain(self.dead_letter_files.values())
     }
 
-    /// Ends the row groups of the files that hold most, half of the range's memory together, which frees it.
-    pub fn flush_largest(&mut self) -> Result<()> {
+    /// Ends the row groups of the files that hold most until they held `bytes` together, which frees them; how many bytes
+    /// they held.
+    pub fn flush_largest(&mut self, bytes: usize) -> Result<usize> {
         self.encode_dead_letters()?;
-        let mut held: Vec<usize> = self.all_files().map(|file| file.held.bytes()).collect();
-        held.sort_unstable_by(|a, b| b.cmp(a));
-        let (half, mut sum) = (held.iter().sum::<usize>() / 2, 0);
-        let least = held.into_iter().find(|bytes| {
-            sum += bytes;
-            sum >= half
-        });
-        let (context, least) = (&self.context, least.unwrap_or(0).max(1));
-        for (files, staging) in
-            [(&mut self.files, &context.staging), (&mut self.dead_letter_files, &context.dead_letter_staging)]
-        {
-            for file in files.values_mut().filter(|file| file.held.bytes() >= least) {
-                file.flush(staging)?;
+        let context = &self.context;
+        let of_table = self.files.values_mut().map(|file| (file, &context.staging));
+        let aside = self.dead_letter_files.values_mut().map(|file| (file, &context.dead_letter_staging));
+        let mut files: Vec<_> = of_table.chain(aside).filter(|(file, _)| file.held.bytes() > 0).collect();
+        files.sort_unstable_by_key(|(file, _)| Reverse(file.held.bytes()));
+        let mut flushed = 0;
+        for (file, staging) in files {
+            if flushed >= bytes {
+                break;
             }
+            flushed += file.held.bytes();
+            file.flush(staging)?;
         }
-        Ok(())
+        Ok(flushed)
     }
 
     /// Nothing is put in any more: what its encoders hold counts as waiting for storage.

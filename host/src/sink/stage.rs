@@ -44,6 +44,12 @@ impl Memory {
         self.used() > self.budget
     }
 
+    /// By how many bytes encoders are to shrink now that the budget is passed. Little more than what is too much: whoever
+    /// makes room reads nothing meanwhile.
+    pub fn excess(&self) -> usize {
+        self.used().saturating_sub(self.budget) + self.budget / 64
+    }
+
     /// Whether storage is so far behind that reading on would only fill memory.
     pub fn is_storage_behind(&self) -> bool {
         self.waiting_for_storage() > self.budget / 2
