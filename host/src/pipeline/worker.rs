@@ -24,6 +24,10 @@ use crate::source::{Read, SourceBatch, TopicPartition, Wake};
 /// For how long a swap may wait until storage has less to do.
 const SWAP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much room is made at once, or half of what a range holds where that is less. Whoever makes room reads nothing for
+/// that long: some 20 ms.
+const ROOM_BYTES: usize = 4 << 20;
+
 /// When ranges end, and how much is read at once.
 #[derive(Debug, Clone)]
 pub struct WorkerLimits {
@@ -182,8 +186,8 @@ impl Worker {
                 }
                 None => self.lanes.push_back(lane),
             }
-            self.relieve_memory();
         }
+        self.relieve_memory();
         busy
     }
 
@@ -403,7 +407,7 @@ impl Worker {
         let Some(largest) = self.lanes.iter_mut().max_by_key(|lane| held(lane)) else { return };
         let Some(range) = &mut largest.range else { return };
         let before = range.memory_bytes();
-        match range.flush_largest(self.memory.excess()) {
+        match range.flush_largest(self.memory.excess().max(ROOM_BYTES).min(before.div_ceil(2))) {
             Ok(flushed) if before.saturating_sub(range.memory_bytes()) >= flushed / 2 => {}
             Ok(_) => largest.end_range(),
             Err(error) => {

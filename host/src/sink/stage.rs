@@ -44,10 +44,9 @@ impl Memory {
         self.used() > self.budget
     }
 
-    /// By how many bytes encoders are to shrink now that the budget is passed. Little more than what is too much: whoever
-    /// makes room reads nothing meanwhile.
+    /// By how many bytes the budget is passed.
     pub fn excess(&self) -> usize {
-        self.used().saturating_sub(self.budget) + self.budget / 64
+        self.used().saturating_sub(self.budget)
     }
 
     /// Whether storage is so far behind that reading on would only fill memory.
