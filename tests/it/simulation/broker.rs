@@ -179,10 +179,15 @@ impl Broker {
             && member.cut_off
         {
             member.cut_off = false;
-            let lost: Vec<_> = std::mem::take(&mut member.owned).into_iter().map(named).collect();
+            let owned = std::mem::take(&mut member.owned).into_iter().map(named);
+            // Cut off again before it was told: what it does not know to have is not lost a second time, the rest is.
+            let untold = member.events.drain(..).filter_map(|event| match event {
+                SourceEvent::Lost(lost) => Some(lost),
+                SourceEvent::Assigned(_) | SourceEvent::Revoked(_) => None,
+            });
+            let lost: BTreeSet<_> = owned.chain(untold.flatten()).collect();
             member.recovering = !lost.is_empty();
-            member.events.clear();
-            member.events.push_back(SourceEvent::Lost(lost));
+            member.events.push_back(SourceEvent::Lost(lost.into_iter().collect()));
         }
         drop(state);
         self.rebalance();
