@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use wasmill::config::Config;
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     end_with_stdin: bool,
 }
 
+/// What the run itself may take longer than the shutdown limit: it says then what was not finished.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Until {
     CaughtUp,
@@ -51,6 +55,7 @@ impl Arguments {
         if self.end_with_stdin {
             stop::with_stdin(Arc::clone(&stop))?;
         }
+        stop::within(Arc::clone(&stop), config.limits.shutdown + LAST_WORDS)?;
         let options = RunOptions {
             until_caught_up: matches!(self.until, Some(Until::CaughtUp)),
             module_cache: super::module_cache(),

@@ -3,9 +3,13 @@
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use wasmill::error::{Error, Result};
+
+/// How often it is looked whether the end was asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A flag that is set when the user wants the program to finish.
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
@@ -40,6 +44,24 @@ pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(cannot)?;
     Ok(stop)
+}
+
+/// Ends the process when it is still there `limit` after the flag was set: a client library may wait for a server that does
+/// not answer for longer than anybody wants to wait for an end.
+pub(crate) fn within(stop: Arc<AtomicBool>, limit: Duration) -> Result<()> {
+    let watch = move || {
+        while !stop.load(Ordering::Acquire) {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        std::thread::sleep(limit);
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: not finished {limit:?} after it was asked to; ended. What was open is read again at the next start"
+        );
+        std::process::exit(1);
+    };
+    let thread = std::thread::Builder::new().name("end".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|error| Error::fatal("cannot watch how long an end takes").because(error))
 }
 
 /// Sets the flag when standard input ends.
