@@ -20,6 +20,8 @@ pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
 pub const INCOMPATIBLE_SCHEMA: &str = "incompatible-schema";
 /// The payload is not Avro as its schema has it.
 pub const MALFORMED_AVRO: &str = "malformed-avro";
+/// The payload is not Protobuf as its schema has it.
+pub const MALFORMED_PROTOBUF: &str = "malformed-protobuf";
 /// Something follows the event, such as a second one.
 pub const TRAILING_DATA: &str = "trailing-data";
 /// A field holds a value of another type.
@@ -57,6 +59,7 @@ pub const BUILT_IN: &[&str] = &[
     UNKNOWN_SCHEMA,
     INCOMPATIBLE_SCHEMA,
     MALFORMED_AVRO,
+    MALFORMED_PROTOBUF,
     TRAILING_DATA,
     WRONG_TYPE,
     OUT_OF_RANGE,

@@ -1,4 +1,4 @@
-//! Avro from Kafka through a real schema registry: another client's serializer wrote it, another reader reads the table.
+//! Avro and Protobuf from Kafka through a real schema registry: another client's serializer wrote it, another reader reads the table.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,20 +17,22 @@ static REGISTRY: Mutex<()> = Mutex::new(());
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pipeline that reads Avro into a local table.
+/// A pipeline that reads one of the formats into a local table.
 struct Job {
     topic: String,
+    format: &'static str,
     directory: tempfile::TempDir,
 }
 
 impl Job {
-    fn new(name: &str) -> Self {
-        let job = Self { topic: broker::topic(name, 2, &[]), directory: tempfile::tempdir().expect("a directory") };
+    fn new(name: &str, format: &'static str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let job = Self { topic: broker::topic(name, 2, &[]), format, directory };
         let (base, topic) = (job.directory.path().display(), &job.topic);
         let (brokers, registry) = (servers::kafka(), servers::registry());
         let text = format!(
-            "[pipeline]\nname = \"avro\"\n\
-             [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\nformat = \"avro\"\n\
+            "[pipeline]\nname = \"{format}\"\n\
+             [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\nformat = \"{format}\"\n\
              [schema_registry]\nurl = \"{registry}\"\ncache = \"{base}/schemas\"\n\
              [schema]\nn = \"long!\"\ncount = \"long!\"\nname = \"string\"\nprice = \"decimal(9,2)\"\nday = \"date\"\n\
              at = \"timestamp(us)!\"\nid = \"string\"\nlevel = \"string\"\ntags = \"list<string>\"\n\
@@ -49,7 +51,7 @@ impl Job {
 
     fn python(&self, words: &[&str]) {
         let mut command = Command::new(servers::python());
-        command.arg(root().join("tests/python/avro_events.py")).args(words);
+        command.arg(root().join(format!("tests/python/{}_events.py", self.format))).args(words);
         let output = command.output().expect("python can be started");
         assert!(output.status.success(), "{words:?}: {}{}", stdout(&output), stderr(&output));
     }
@@ -96,7 +98,7 @@ impl Job {
 #[test]
 fn avro_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
     let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    let job = Job::new("avro");
+    let job = Job::new("avro", "avro");
     job.produce(0, 3_000, &[]);
     job.produce(3_000, 2_000, &["--newer"]);
     job.produce(0, 30, &["--bad"]);
@@ -112,9 +114,27 @@ fn avro_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
 }
 
 #[test]
+fn protobuf_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = Job::new("protobuf", "protobuf");
+    job.produce(0, 3_000, &[]);
+    job.produce(3_000, 2_000, &["--newer"]);
+    job.produce(0, 40, &["--bad"]);
+    let summary = job.wasmill(&["run"], &["--until", "caught-up"]);
+    assert_eq!((&summary["written"], &summary["dead_lettered"]), (&5_000.into(), &40.into()), "{summary}");
+    job.check(3_000, 2_000);
+    let letters = job.wasmill(&["dead-letters", "list"], &[]).to_string();
+    for reason in ["malformed-protobuf", "unknown-schema", "not-framed"] {
+        assert!(letters.contains(reason), "{reason}: {letters}");
+    }
+    let verified = job.wasmill(&["verify"], &["--deep"]);
+    assert_eq!(verified["findings"].as_array().map(Vec::len), Some(0), "{verified}");
+}
+
+#[test]
 fn a_registry_that_is_silent_holds_up_only_what_is_not_known() {
     let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-    let job = Job::new("avro-silent");
+    let job = Job::new("avro-silent", "avro");
     job.produce(0, 500, &[]);
     job.wasmill(&["run"], &["--until", "caught-up"]);
 
@@ -136,4 +156,51 @@ fn a_registry_that_is_silent_holds_up_only_what_is_not_known() {
     job.wait("everything is written", || written() == Some(1_500));
     assert_eq!(end(host), Some(0), "SIGTERM is a clean end");
     job.check(1_000, 500);
+}
+
+/// The simulator's events in each format make the same table as in JSON.
+#[test]
+fn simulated_events_are_the_same_in_every_format() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let (brokers, registry) = (servers::kafka(), servers::registry());
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut tables = Vec::new();
+    for format in ["json", "avro", "protobuf", "json-schema"] {
+        let topic = broker::topic(&format!("simulated-{format}"), 2, &[]);
+        let mut words = vec!["eventsim", "--brokers", &brokers, "--as-topic", &topic, "--topic", "page_view_events"];
+        words.extend(["--events", "4000", "--users", "300", "--faults", "malformed=0.01"]);
+        if format != "json" {
+            words.extend(["--format", format, "--registry", &registry]);
+        }
+        let output = run(&words);
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        let base = directory.path().join(format);
+        let (file, base) = (base.with_extension("toml"), base.display());
+        let text = format!(
+            "[pipeline]\nname = \"simulated\"\n\
+             [source.kafka]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\ngroup = \"{topic}\"\nformat = \"{format}\"\n\
+             [schema_registry]\nurl = \"{registry}\"\n\
+             [schema]\nts = \"long!\"\nsessionId = \"int\"\npage = \"string!\"\nauth = \"string\"\nmethod = \"string\"\n\
+             status = \"int\"\nlevel = \"string\"\nitemInSession = \"int\"\ncity = \"string\"\nuserAgent = \"string\"\n\
+             lon = \"double\"\nlat = \"double\"\nuserId = \"int\"\nfirstName = \"string\"\nregistration = \"long\"\n\
+             song = \"string\"\nduration = \"double\"\n\
+             [table]\nlocation = \"{base}/table\"\nevent_time = {{ column = \"ts\", unit = \"ms\" }}\npartition_by = [\"day\"]\n\
+             [dead_letters]\nlocation = \"{base}/dead\"\n[checkpoint]\nlocation = \"{base}/chain\"\n"
+        );
+        std::fs::write(&file, text).expect("the pipeline file can be written");
+        let file = file.to_string_lossy();
+        let output = run(&["run", &file, "--until", "caught-up", "--json"]);
+        assert!(output.status.success(), "{format}: {}", stderr(&output));
+        let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(summary["read"], 4_000, "{summary}");
+        let output = run(&["table", "head", &file, "--rows", "5000", "--json"]);
+        assert!(output.status.success(), "{format}: {}", stderr(&output));
+        let mut rows: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+        rows.sort_unstable();
+        assert!(rows.len() > 3_900 && rows.len() < 4_000, "{format}: {} rows", rows.len());
+        tables.push(rows);
+    }
+    for (table, format) in tables[1..].iter().zip(["avro", "protobuf", "json-schema"]) {
+        assert!(*table == tables[0], "{format} makes another table than JSON");
+    }
 }

@@ -88,7 +88,7 @@ def plain(value):
     return value
 
 
-def check(options):
+def check(options, event):
     table = pyarrow.dataset.dataset(options.table, partitioning="hive").to_table()
     found = {row["n"]: row for row in table.to_pylist()}
     if len(found) != table.num_rows:
@@ -109,8 +109,8 @@ def check(options):
     print(json.dumps({"rows": len(found)}))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description, produce, event):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     made = verbs.add_parser("produce")
     for name in ("brokers", "registry", "topic"):
@@ -124,8 +124,11 @@ def main():
     checked.add_argument("--older", type=int, required=True)
     checked.add_argument("--newer", type=int, required=True)
     options = parser.parse_args()
-    {"produce": produce, "check": check}[options.verb](options)
+    if options.verb == "produce":
+        produce(options)
+    else:
+        check(options, event)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, produce, event)

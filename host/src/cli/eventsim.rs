@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use wasmill::config::Settings;
+use wasmill::config::{RegistryAuth, SchemaRegistryConfig, Secret, Settings};
 use wasmill::error::Error;
 use wasmill::eventsim::output::{self, Key, MessageOptions, OutputOptions, OutputSummary, Transactions};
 use wasmill::eventsim::rate::Rate;
-use wasmill::eventsim::{Fault, FaultShares, SimulatorOptions, Topic};
+use wasmill::eventsim::{EventFormat, Fault, FaultShares, Framing, SimulatorOptions, Topic};
 use wasmill::report::grouped;
+use wasmill::schema_registry::{Client, Kind};
 use wasmill::source::kafka_producer::{self, ProducerOptions};
 
 use super::stop;
@@ -23,7 +24,8 @@ use super::stop;
 #[command(after_help = "Examples:
   wasmill eventsim --events 1000 | head -3
   wasmill eventsim --events 1000000 --faults 0.01 --output events.jsonl
-  wasmill eventsim --brokers localhost:9092 --topic listen_events --topic-partitions 4 --rate 5000")]
+  wasmill eventsim --brokers localhost:9092 --topic listen_events --topic-partitions 4 --rate 5000
+  wasmill eventsim --brokers localhost:9092 --format avro --registry http://localhost:8081 --events 1000")]
 pub(crate) struct Arguments {
     /// A topic to simulate; again for more: listen_events, page_view_events, auth_events, status_change_events.
     #[arg(long = "topic", value_name = "TOPIC", value_parser = topic, default_value = "listen_events")]
@@ -118,6 +120,16 @@ struct Kafka {
     /// The share of transactions that are aborted and sent again, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "transaction_events")]
     abort_share: f64,
+    /// What messages are: avro, protobuf or json-schema, framed, with their schemas registered as TOPIC-value. Without it:
+    /// JSON.
+    #[arg(long, value_name = "FORMAT", requires = "registry")]
+    format: Option<EventFormat>,
+    /// The schema registry's URL.
+    #[arg(long, value_name = "URL", requires = "format")]
+    registry: Option<String>,
+    /// Who asks the schema registry; the password is taken from WASMILL_REGISTRY_PASSWORD.
+    #[arg(long, value_name = "NAME", requires = "registry")]
+    registry_username: Option<String>,
     /// Any option of librdkafka; again for more.
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = super::pair, requires = "brokers")]
     options: Vec<(String, String)>,
@@ -165,7 +177,8 @@ impl Arguments {
             progress: true,
         };
         let to_stdout = self.kafka.brokers.is_none() && self.output.as_os_str() == "-";
-        let summary = match self.kafka.options() {
+        let framing = self.kafka.framing(&options.simulator.topics)?;
+        let summary = match self.kafka.options(framing) {
             Some(kafka) => kafka_producer::produce(&options, &kafka, &stop)?,
             None if to_stdout => output::to_stdout(&options, &stop)?,
             None => output::to_file(&options, &self.output, &stop)?,
@@ -212,7 +225,32 @@ impl Model {
 }
 
 impl Kafka {
-    fn options(self) -> Option<ProducerOptions> {
+    /// Registers the schemas of the topics.
+    fn framing(&self, topics: &[Topic]) -> Result<Option<Framing>, Error> {
+        let (Some(format), Some(url)) = (self.format, &self.registry) else { return Ok(None) };
+        let auth = match &self.registry_username {
+            None => RegistryAuth::None,
+            Some(username) => {
+                let password = std::env::var("WASMILL_REGISTRY_PASSWORD").unwrap_or_default();
+                RegistryAuth::Basic { username: username.clone(), password: Secret::new(password) }
+            }
+        };
+        let registry = Client::new(&SchemaRegistryConfig { url: url.clone(), auth, ca: None, cache: None })?;
+        let kind = match format {
+            EventFormat::Avro => Kind::Avro,
+            EventFormat::Protobuf => Kind::Protobuf,
+            EventFormat::JsonSchema => Kind::Json,
+        };
+        let mut ids = [0; 4];
+        for topic in topics {
+            let name = self.as_topic.as_deref().unwrap_or(topic.name());
+            ids[*topic as usize] =
+                super::block_on(registry.register(&format!("{name}-value"), kind, &format.schema(*topic)))?;
+        }
+        Ok(Some(Framing { format, ids }))
+    }
+
+    fn options(self, framing: Option<Framing>) -> Option<ProducerOptions> {
         let transactions = self.transaction_events.map(|events| Transactions { events, abort_share: self.abort_share });
         let key = match self.key {
             KeyArgument::None => Key::None,
@@ -225,6 +263,7 @@ impl Kafka {
             compression: self.compression,
             options: self.options.into_iter().collect::<Settings>(),
             messages: MessageOptions { key, transactions },
+            framing,
         })
     }
 }

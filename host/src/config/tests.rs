@@ -105,7 +105,7 @@ fn every_mistake_is_told_with_its_line() {
         (
             "group = \"wasmill\"",
             "group = \"g\"\nformat = \"arvo\"",
-            "p.toml:8: source.kafka.format: found \"arvo\", wanted one of \"json\", \"avro\", \"json-schema\"; did you mean \"avro\"?",
+            "p.toml:8: source.kafka.format: found \"arvo\", wanted one of \"json\", \"avro\", \"protobuf\", \"json-schema\"; did you mean \"avro\"?",
         ),
         ("[dead_letters]", "[webhook]\n[dead_letters]", "webhook.url: missing"),
         (
@@ -463,7 +463,7 @@ fn any_config() -> impl Strategy<Value = Config> {
         .prop_map(|(name, source, schema, place, numbers, limits, unit, compression)| Config {
             name,
             format: match source {
-                SourceConfig::Kafka(_) => Format::ALL[limits.0 % 3],
+                SourceConfig::Kafka(_) => Format::ALL[limits.0 % 4],
                 _ => Format::Json,
             },
             source,

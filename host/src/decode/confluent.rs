@@ -4,12 +4,48 @@
 /// The bytes in front of a framed message.
 pub(crate) const HEADER_BYTES: usize = 5;
 
+/// Types of Protobuf do not lie in each other more deeply than this.
+const DEEPEST: usize = 64;
+
 /// The id of a message's schema, and what follows it. `None`: the message is not framed.
 #[inline]
 pub(crate) fn unframed(payload: &[u8]) -> Option<(u32, &[u8])> {
     let (header, body) = payload.split_first_chunk::<HEADER_BYTES>()?;
     let [0, id @ ..] = header else { return None };
     Some((u32::from_be_bytes(*id), body))
+}
+
+/// Where a Protobuf message's type stands in its file, and what follows: the places of the messages that it lies in, from outside
+/// in. `None`: what is there says no place.
+pub(crate) fn message_place(body: &[u8]) -> Option<(Vec<usize>, &[u8])> {
+    let (count, mut rest) = place(body)?;
+    // The first type of the file is said by nothing.
+    if count == 0 {
+        return Some((vec![0], rest));
+    }
+    if count > DEEPEST {
+        return None;
+    }
+    let mut path = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (next, behind) = place(rest)?;
+        path.push(next);
+        rest = behind;
+    }
+    Some((path, rest))
+}
+
+/// A number in Avro's way: base 128, zigzag.
+fn place(body: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0_u32;
+    for (index, byte) in body.iter().enumerate().take(4) {
+        value |= u32::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            let is_negative = value & 1 == 1;
+            return (!is_negative).then(|| (value as usize >> 1, &body[index + 1..]));
+        }
+    }
+    None
 }
 
 /// Why a message is not framed, in words.

@@ -3,11 +3,14 @@
 //! A decoder makes one `RecordBatch` of a [`SourceBatch`](crate::source::SourceBatch) and sets aside what it cannot
 //! decode, each with its reason. It never fails as a whole: bad data is a value.
 
+mod append;
 mod avro;
 mod column;
 mod confluent;
 pub mod framed;
 pub mod json;
+mod protobuf;
+pub mod registered;
 pub mod schema;
 
 use std::sync::Arc;
@@ -18,7 +21,8 @@ use self::framed::FramedDecoder;
 use self::json::JsonDecoder;
 use self::schema::EventSchema;
 use crate::error::{Error, Result};
-use crate::schema_registry::Schemas;
+use crate::reason;
+use crate::schema_registry::{Kind, Schemas};
 use crate::source::{Messages, SourceBatch};
 
 /// What messages are.
@@ -31,11 +35,13 @@ pub enum Format {
     JsonSchema,
     /// Avro records behind the id of a schema.
     Avro,
+    /// Protobuf messages behind the id of a schema, and the place of their type there.
+    Protobuf,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Avro, Self::JsonSchema];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Avro, Self::Protobuf, Self::JsonSchema];
 
     /// As a pipeline file has it.
     pub fn name(self) -> &'static str {
@@ -43,12 +49,31 @@ impl Format {
             Self::Json => "json",
             Self::JsonSchema => "json-schema",
             Self::Avro => "avro",
+            Self::Protobuf => "protobuf",
         }
     }
 
     /// Whether messages cannot be read without their schemas.
     pub fn needs_registry(self) -> bool {
-        self == Self::Avro
+        matches!(self, Self::Avro | Self::Protobuf)
+    }
+
+    /// The language of the messages' schemas.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Json | Self::JsonSchema => Kind::Json,
+            Self::Avro => Kind::Avro,
+            Self::Protobuf => Kind::Protobuf,
+        }
+    }
+
+    /// The reason of messages that are not what their schema says.
+    fn malformed(self) -> &'static str {
+        match self {
+            Self::Json | Self::JsonSchema => reason::NOT_JSON,
+            Self::Avro => reason::MALFORMED_AVRO,
+            Self::Protobuf => reason::MALFORMED_PROTOBUF,
+        }
     }
 }
 
@@ -72,10 +97,14 @@ impl Decoding {
         match (self.format, &self.schemas) {
             (Format::Json, _) => Ok(JsonDecoder::new(&self.schema).into()),
             (Format::JsonSchema, _) => Ok(Decoder::FramedJson(Box::new(JsonDecoder::new(&self.schema)))),
-            (Format::Avro, Some(schemas)) => {
-                Ok(Decoder::Framed(Box::new(FramedDecoder::new(&self.schema, Arc::clone(schemas)))))
+            (Format::Avro | Format::Protobuf, Some(schemas)) => {
+                let decoder = FramedDecoder::new(&self.schema, self.format, Arc::clone(schemas));
+                Ok(Decoder::Framed(Box::new(decoder)))
             }
-            (Format::Avro, None) => Err(Error::config("messages in Avro need a [schema_registry]")),
+            (Format::Avro | Format::Protobuf, None) => {
+                let language = self.format.kind().name();
+                Err(Error::config(format!("messages in {language} need a [schema_registry]")))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@
 mod catalogue;
 mod chain;
 mod fault;
+mod format;
 mod model;
 mod options;
 pub mod output;
@@ -22,5 +23,6 @@ mod tests;
 mod words;
 
 pub use fault::{Fault, FaultShares};
+pub use format::{EventFormat, Framing};
 pub use options::{MOST_USERS, SimulatorOptions, Topic};
 pub use simulator::{EventMeta, Simulator};

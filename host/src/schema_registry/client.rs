@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, StatusCode, Url};
+use reqwest::{Certificate, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -135,13 +135,37 @@ impl Client {
         Ok(Registered { kind: answer.schema_type.unwrap_or_default(), text: answer.schema, referenced })
     }
 
-    /// `None`: there is no such schema, subject or version, in the registry's own words.
+    /// Registers a schema under a subject, where it may be already; the schema's id.
+    ///
+    /// # Errors
+    /// The registry refuses it (what it says is told), does not answer, or not as one.
+    pub async fn register(&self, subject: &str, kind: Kind, schema: &str) -> Result<u32> {
+        #[derive(Deserialize)]
+        struct Answer {
+            id: u32,
+        }
+        let url = self.at(&["subjects", subject, "versions"]);
+        let body = serde_json::json!({ "schemaType": kind, "schema": schema });
+        let answer: Option<Answer> = self.ask(self.http.post(url.clone()).json(&body), &url).await?;
+        let unknown = || Error::config(format!("{url} answers that there is no such subject"));
+        answer.map(|answer| answer.id).ok_or_else(unknown)
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>> {
+        let url = self.at(path);
+        self.ask(self.http.get(url.clone()), &url).await
+    }
+
+    fn at(&self, path: &[&str]) -> Url {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        let request = self.http.get(url.clone());
+        url
+    }
+
+    /// `None`: there is no such schema, subject or version, in the registry's own words.
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder, url: &Url) -> Result<Option<T>> {
         let request = match &self.auth {
             RegistryAuth::None => request,
             RegistryAuth::Basic { username, password } => request.basic_auth(username, Some(password.expose())),

@@ -16,8 +16,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::eventsim::Topic;
 use crate::eventsim::output::{self, Delivery, MessageOptions, Outgoing, OutputOptions, OutputSummary};
+use crate::eventsim::{Framing, Topic};
 
 /// How long the first broker may take to answer.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +44,8 @@ pub struct ProducerOptions {
     pub options: Settings,
     /// Keys and transactions.
     pub messages: MessageOptions,
+    /// How events are framed; `None`: JSON as it is.
+    pub framing: Option<Framing>,
 }
 
 /// Simulates events and sends them, until enough were sent, the stream ends or `stop` is set; returns when the brokers
@@ -63,8 +65,16 @@ pub fn produce(options: &OutputOptions, kafka: &ProducerOptions, stop: &AtomicBo
     for &topic in &options.simulator.topics {
         partitions[topic as usize] = sender.ensure_topic(topic, kafka.topic_partitions)?;
     }
-    let summary =
-        output::to_topics(options, &kafka.messages, partitions, stop, &mut |delivery| sender.deliver(delivery));
+    let mut framed = Vec::new();
+    let mut deliver = |delivery: Delivery<'_>| match (kafka.framing, delivery) {
+        (Some(framing), Delivery::Send(outgoing @ Outgoing { topic, payload: Some(payload), .. })) => {
+            framed.clear();
+            framing.encode(topic, payload, &mut framed);
+            sender.deliver(Delivery::Send(Outgoing { payload: Some(&framed), ..outgoing }))
+        }
+        (_, delivery) => sender.deliver(delivery),
+    };
+    let summary = output::to_topics(options, &kafka.messages, partitions, stop, &mut deliver);
     // What was sent is brought to its end also after a failure, within reason; the first error is the one to tell.
     let flushed = sender.flush();
     let mut summary = summary?;

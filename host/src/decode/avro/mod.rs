@@ -7,6 +7,7 @@
 //! does not have is passed over, and what the writer does not have is null. Where a field of the table cannot be made of the
 //! writer's, no message of that schema can be decoded, and the plan is refused with the reason.
 
+mod columns;
 mod cursor;
 mod plan;
 mod read;

@@ -2,8 +2,8 @@
 
 use super::cursor::{Cursor, Read, malformed};
 use super::plan::{Branch, Fields, Node, Number, Plan, Skip, Step};
-use crate::decode::Problem;
-use crate::decode::column::{Bytes, Column, Values};
+use crate::decode::append::{check_utf8, decimal, full, out_of_range, problem, push_bytes};
+use crate::decode::column::{Column, Values};
 use crate::decode::schema::EventType;
 use crate::reason;
 
@@ -187,42 +187,6 @@ impl Plan {
     }
 }
 
-#[inline]
-fn push_bytes(bytes: &mut Bytes, value: &[u8]) -> Read<()> {
-    bytes.data.extend_from_slice(value);
-    if bytes.end() { Ok(()) } else { Err(full()) }
-}
-
-fn check_utf8(value: &[u8]) -> Read<()> {
-    match std::str::from_utf8(value) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let detail = format!("a text is not UTF-8 at its byte {}", error.valid_up_to());
-            Err(problem(reason::INVALID_UTF8, detail))
-        }
-    }
-}
-
-/// A big-endian two's complement number, times 10 to the power of `scale_up`; `None`: more than `precision` digits.
-fn decimal(bytes: &[u8], scale_up: u32, precision: u8) -> Option<i128> {
-    let negative = bytes.first().is_some_and(|byte| *byte >= 0x80);
-    let fill = if negative { 0xff } else { 0 };
-    // Bytes in front that only repeat the sign say nothing.
-    let start = bytes.len().saturating_sub(16);
-    let (front, back) = bytes.split_at(start);
-    if front.iter().any(|byte| *byte != fill) {
-        return None;
-    }
-    let mut whole = [fill; 16];
-    whole[16 - back.len()..].copy_from_slice(back);
-    let value = i128::from_be_bytes(whole);
-    if !front.is_empty() && (value < 0) != negative {
-        return None;
-    }
-    let value = value.checked_mul(10_i128.checked_pow(scale_up)?)?;
-    (value.unsigned_abs() < 10_u128.checked_pow(u32::from(precision))?).then_some(value)
-}
-
 /// As text: 8-4-4-4-12 digits.
 fn uuid(bytes: [u8; 16]) -> [u8; 36] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -237,17 +201,4 @@ fn uuid(bytes: [u8; 16]) -> [u8; 36] {
         at += 2;
     }
     text
-}
-
-fn out_of_range(kind: &EventType, found: &dyn std::fmt::Display) -> Box<Problem> {
-    problem(reason::OUT_OF_RANGE, format!("found {found}, which a {kind} cannot hold"))
-}
-
-fn full() -> Box<Problem> {
-    problem(reason::OUT_OF_RANGE, "the column holds 2 GiB in this batch already".to_owned())
-}
-
-#[cold]
-fn problem(reason: &'static str, detail: String) -> Box<Problem> {
-    Box::new(Problem::new(reason, detail))
 }

@@ -190,7 +190,19 @@ fn every_type_has_its_column() {
         let body = encode(&writer, &writer.root, &json!({ "a": value }));
         let (rows, problems) = read(&writer, &table(column), &[body]).unwrap();
         assert_eq!((rows, problems), (vec![shown.to_owned()], vec![]), "{name}");
+        // A table whose columns are made of the schema has the same one.
+        assert_eq!(EventSchema::new(writer.columns().unwrap()).unwrap(), table(column), "{name}");
     }
+}
+
+#[test]
+fn what_can_be_no_column_is_told() {
+    let tree = json!({"type": "record", "name": "Tree", "fields": [{"name": "leaves", "type": {"type": "array", "items": "Tree"}}]});
+    for (kind, told) in [(json!("null"), "always null"), (json!(["null"]), "always null"), (tree, "nest deeper")] {
+        let error = record(&kind).columns().unwrap_err();
+        assert!(error.contains(told) && error.contains("\"a\""), "{error}");
+    }
+    assert!(AvroSchema::parse("\"long\"", []).unwrap().columns().unwrap_err().contains("an event is a record"));
 }
 
 #[test]
