@@ -14,7 +14,7 @@ use crate::config::{Config, SchemaRegistryConfig, SourceConfig, type_name};
 use crate::deployment::{self, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Registry;
-use crate::runtime::TokioRuntime;
+use crate::runtime::{Runtime, TokioRuntime};
 use crate::schema_registry;
 use crate::sink::hive::HivePartitioner;
 use crate::sink::owner::{self, Owner};
@@ -144,7 +144,10 @@ impl Preflight {
     }
 
     fn transforms(&mut self, config: &Config, module_cache: Option<&Path>, tokio: &tokio::runtime::Runtime) {
-        let linked = TransformEngine::new(module_cache).and_then(|engine| link(&engine, config, tokio));
+        let linked = TransformEngine::new(module_cache).and_then(|engine| {
+            let runtime = Arc::new(TokioRuntime::new(tokio.handle().clone()));
+            tokio.block_on(link(&engine, config, Arc::clone(&config.schema.arrow), runtime))
+        });
         let chain = match linked {
             Ok(chain) => chain,
             Err(error) => {
@@ -201,20 +204,24 @@ impl Preflight {
     }
 }
 
-/// The transforms that the file fixes, or those of the newest deployment.
-fn link(engine: &TransformEngine, config: &Config, tokio: &tokio::runtime::Runtime) -> Result<TransformChain> {
-    let schema = Arc::clone(&config.schema.arrow);
+/// The transforms that the file fixes, or those of the newest deployment, for events of `schema`.
+///
+/// # Errors
+/// They do not fit; nothing is deployed; the storage does not answer.
+pub async fn link(
+    engine: &TransformEngine,
+    config: &Config,
+    schema: SchemaRef,
+    runtime: Arc<dyn Runtime>,
+) -> Result<TransformChain> {
     if !config.deployed {
         return TransformChain::link(engine, &config.transforms, schema);
     }
-    let runtime = Arc::new(TokioRuntime::new(tokio.handle().clone()));
-    tokio.block_on(async {
-        let registry = Registry::open(config, runtime)?;
-        match Log::new(registry.clone(), &config.name).newest().await? {
-            Some(entry) => deployment::load(engine, &registry, &entry.deployment.transforms, schema).await,
-            None => Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM...")),
-        }
-    })
+    let registry = Registry::open(config, runtime)?;
+    match Log::new(registry.clone(), &config.name).newest().await? {
+        Some(entry) => deployment::load(engine, &registry, &entry.deployment.transforms, schema).await,
+        None => Err(Error::config("nothing is deployed yet").hint("wasmill deploy PIPELINE TRANSFORM...")),
+    }
 }
 
 fn columns_json(schema: &Schema) -> Vec<serde_json::Value> {

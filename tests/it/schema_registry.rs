@@ -114,6 +114,82 @@ fn avro_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
 }
 
 #[test]
+fn the_table_is_made_of_the_registered_schema() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = Job::new("avro-table", "avro");
+    job.produce(0, 300, &[]);
+    job.produce(300, 200, &["--newer"]);
+    let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
+    let (head, rest) = text.split_once("[schema]\n").expect("a schema");
+    let (_, tail) = rest.split_once("[table]").expect("a table");
+    std::fs::write(job.pipeline(), format!("{head}table = \"latest\"\n[table]{tail}")).expect("a pipeline file");
+    assert_eq!(job.wasmill(&["run"], &["--until", "caught-up"])["written"], 500);
+    job.check(300, 200);
+    // Without the registry, the table is what it was.
+    servers::cluster(&["stop", "registry"]);
+    let seen = std::panic::catch_unwind(|| job.wasmill(&["verify"], &[])["total"]["rows"]["written"].clone());
+    servers::cluster(&["cont", "registry"]);
+    assert_eq!(seen.expect("the last schema is noted"), 500);
+    // A version that is not there is told, with what there is.
+    std::fs::write(job.pipeline(), format!("{head}table = 9\n[table]{tail}")).expect("a pipeline file");
+    let output = run(&["check", job.pipeline().to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stdout(&output).contains("no version 9 of subject"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_new_version_is_checked_before_it_is_used() {
+    let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = Job::new("contract", "avro");
+    let pipeline = job.pipeline();
+    let pipeline = pipeline.to_str().expect("a path");
+    // What is shown is what the file says, and an Avro schema that is registered as it is.
+    let shown = stdout(&run(&["schema", "show", pipeline]));
+    assert!(shown.contains("\nplace = \"struct<lon:double!,city:string>\"\n"), "{shown}");
+    let avro: Value = serde_json::from_slice(&run(&["schema", "show", pipeline, "--avro"]).stdout).expect("JSON");
+    assert_eq!(avro["fields"][0], serde_json::json!({ "name": "n", "type": "long" }));
+    let first = job.wasmill(&["schema", "register"], &[]);
+    assert_eq!(first["subject"], format!("{}-value", job.topic));
+    assert_eq!(job.wasmill(&["schema", "register"], &[]), first, "again it is the same");
+    assert_eq!(job.wasmill(&["schema", "check"], &[])["compatible"], true);
+
+    let check = |name: &str, text: String| {
+        let path = job.directory.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        let output = run(&["schema", "check", pipeline, path.to_str().expect("a path"), "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        assert_eq!(output.status.code(), Some(i32::from(found["compatible"] != true)), "{found}");
+        found["findings"].as_array().expect("findings").clone()
+    };
+    let with = |field: Value| {
+        let mut avro = avro.clone();
+        let fields = avro["fields"].as_array_mut().expect("fields");
+        fields.retain(|old| old["name"] != field["name"]);
+        fields.push(field);
+        avro.to_string()
+    };
+    let string = |name: &str| serde_json::json!({ "name": name, "type": ["null", "string"], "default": null });
+    assert_eq!(check("more.avsc", with(string("later"))), Vec::<Value>::new());
+    let found = check("other.avsc", with(string("count")));
+    let parties: Vec<_> = found.iter().map(|finding| finding["party"].as_str().expect("a party")).collect();
+    assert!(parties.contains(&"table"), "{found:?}");
+    assert!(found.iter().any(|finding| finding["why"].to_string().contains("string cannot become long")), "{found:?}");
+
+    // Where the table follows the subject, its columns must stay.
+    let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
+    let (head, rest) = text.split_once("[schema]\n").expect("a schema");
+    let (_, tail) = rest.split_once("[table]").expect("a table");
+    std::fs::write(job.pipeline(), format!("{head}table = \"latest\"\n[table]{tail}")).expect("a pipeline file");
+    assert_eq!(check("more.avsc", with(string("later"))), Vec::<Value>::new());
+    let mut without = avro.clone();
+    without["fields"].as_array_mut().expect("fields").retain(|field| field["name"] != "name");
+    let found = check("less.avsc", without.to_string());
+    assert!(found.iter().any(|finding| finding["why"] == "column \"name\" would be gone"), "{found:?}");
+    let output = run(&["schema", "check", pipeline, "nothing.avsc"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
 fn protobuf_of_two_schemas_becomes_rows_and_what_is_bad_becomes_dead_letters() {
     let _turn = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     let job = Job::new("protobuf", "protobuf");

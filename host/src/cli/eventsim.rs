@@ -235,7 +235,8 @@ impl Kafka {
                 RegistryAuth::Basic { username: username.clone(), password: Secret::new(password) }
             }
         };
-        let registry = Client::new(&SchemaRegistryConfig { url: url.clone(), auth, ca: None, cache: None })?;
+        let registry =
+            Client::new(&SchemaRegistryConfig { url: url.clone(), auth, ca: None, table: None, cache: None })?;
         let kind = match format {
             EventFormat::Avro => Kind::Avro,
             EventFormat::Protobuf => Kind::Protobuf,

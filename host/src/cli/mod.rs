@@ -21,6 +21,7 @@ mod repair;
 mod replay;
 mod reprocess;
 mod run;
+mod schema;
 mod serve;
 mod sign;
 mod status;
@@ -65,6 +66,7 @@ enum Verb {
     Replay(replay::Arguments),
     Reprocess(reprocess::Arguments),
     Offsets(offsets::Arguments),
+    Schema(schema::Arguments),
     Eventsim(eventsim::Arguments),
     Transform(transform::Arguments),
     Keygen(sign::Keygen),
@@ -102,6 +104,7 @@ impl Cli {
             Verb::Replay(arguments) => arguments.run(),
             Verb::Reprocess(arguments) => arguments.run(),
             Verb::Offsets(arguments) => arguments.run(),
+            Verb::Schema(arguments) => arguments.run(),
             Verb::Eventsim(arguments) => arguments.run(),
             Verb::Transform(arguments) => arguments.run(),
             Verb::Keygen(arguments) => arguments.run(),

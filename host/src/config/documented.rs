@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Surroundings;
 use super::load::examine;
+use super::{SchemaRegistryConfig, Surroundings, TableSchema};
+use crate::decode::schema::{EventField, EventSchema, EventType};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pipeline-file.md");
 const PIPELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
@@ -33,7 +34,13 @@ fn examples(text: &str) -> Vec<&str> {
 }
 
 fn surroundings(directory: &Path) -> Surroundings {
-    Surroundings { variable: |_| None, working_directory: directory.to_owned() }
+    Surroundings { variable: |_| None, working_directory: directory.to_owned(), registered: no_registry }
+}
+
+/// What the document's schema says, whatever is asked for.
+fn no_registry(_: &SchemaRegistryConfig, _: &TableSchema) -> Result<EventSchema, String> {
+    let field = |name: &str, kind| EventField { name: name.to_owned(), kind, required: false };
+    EventSchema::new(vec![field("ts", EventType::Long), field("level", EventType::String)])
 }
 
 #[test]
@@ -52,18 +59,27 @@ fn the_document_names_every_key() {
     let mut asked = BTreeSet::new();
     let sources = ["[source.kafka]", "[source.file]", "[source.eventsim]"];
     for (source, start) in sources.into_iter().flat_map(|source| starts.map(|start| (source, start))) {
-        // The one kind of file fixes the transforms, the other runs what is deployed; each has a section of its own.
-        for (of_the_other, name) in [("[breaker]", "name = "), ("[[transforms]]", "transforms = \"deployed\"\nname = ")]
-        {
-            let is_other = |block: &&&str| {
-                block.starts_with(of_the_other) || (block.starts_with("[source.") && !block.starts_with(source))
-            };
-            let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
-            let file = file.replacen(starts[0], start, 1).replacen("name = ", name, 1);
-            let path = directory.path().join("p.toml");
-            let (config, mistakes, keys) = examine(&path, &file, &surroundings(directory.path()));
-            assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}\n{file}");
-            asked.extend(keys);
+        for columns in ["[schema]", "table = \"latest\""] {
+            // The one kind of file fixes the transforms, the other runs what is deployed; each has a section of its own.
+            for (of_the_other, name) in
+                [("[breaker]", "name = "), ("[[transforms]]", "transforms = \"deployed\"\nname = ")]
+            {
+                let is_registered = columns != "[schema]";
+                let is_other = |block: &&&str| {
+                    block.starts_with(of_the_other)
+                        || (block.starts_with("[source.") && !block.starts_with(source))
+                        || (block.starts_with("[schema]") && is_registered)
+                };
+                let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
+                let of_registry =
+                    |line: &&str| is_registered || !["table = ", "subject = "].iter().any(|key| line.starts_with(key));
+                let file: String = file.lines().filter(of_registry).map(|line| format!("{line}\n")).collect();
+                let file = file.replacen(starts[0], start, 1).replacen("name = ", name, 1);
+                let path = directory.path().join("p.toml");
+                let (config, mistakes, keys) = examine(&path, &file, &surroundings(directory.path()));
+                assert!(config.is_some() && mistakes.is_empty(), "{mistakes:?}\n{file}");
+                asked.extend(keys);
+            }
         }
     }
     let inside = |key: &String, other: &String| {

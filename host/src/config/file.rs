@@ -15,6 +15,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, did_you_mean};
 use super::secret::names_a_secret;
+use super::{SchemaRegistryConfig, TableSchema};
+use crate::decode::schema::EventSchema;
 
 /// A secret or other value in a file of its own has at most this many bytes: enough for keys and certificates.
 const REFERENCED_FILE_BYTES: u64 = 1 << 20;
@@ -25,6 +27,8 @@ pub struct Surroundings {
     pub variable: fn(&str) -> Option<String>,
     /// Relative locations are resolved against this directory. Absolute.
     pub working_directory: PathBuf,
+    /// The columns of a table that are made of a schema in the registry; the error says what to do.
+    pub registered: fn(&SchemaRegistryConfig, &TableSchema) -> Result<EventSchema, String>,
 }
 
 /// Collects what is learnt while one file is read.

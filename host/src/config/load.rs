@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::file::{Reader, Section, Surroundings};
 use super::mistake::{Mistake, Mistakes};
 use super::{
-    BreakerConfig, Config, LimitsConfig, Then, admin, dead_letters, schema_registry, source, table, transform, value,
-    webhook,
+    BreakerConfig, Config, LimitsConfig, SourceConfig, Then, admin, dead_letters, registered, schema_registry, source,
+    table, transform, value, webhook,
 };
 use crate::decode::Format;
 use crate::decode::schema::EventSchema;
@@ -74,7 +74,7 @@ impl Surroundings {
     pub fn of_this_process() -> Result<Self> {
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::fatal("cannot tell the working directory").because(error))?;
-        Ok(Self { variable: |name| std::env::var(name).ok(), working_directory })
+        Ok(Self { variable: |name| std::env::var(name).ok(), working_directory, registered: registered::fetch })
     }
 }
 
@@ -128,12 +128,30 @@ fn config(root: Section<'_>) -> Option<Config> {
     });
     let source = source::source(&root);
     let format = source.as_ref().map_or(Format::Json, |(_, format)| *format);
-    let schema_registry = schema_registry::schema_registry(&root);
+    let topic = match &source {
+        Some((SourceConfig::Kafka(kafka), _)) => kafka.topics.first().map(String::as_str),
+        _ => None,
+    };
+    let schema_registry = schema_registry::schema_registry(&root, topic);
     if format.needs_registry() && !root.has("schema_registry") {
         let missing = "missing; the messages of this format name their schemas: wanted url = \"http://localhost:8081\"";
         root.mistake("schema_registry", missing);
     }
-    let schema = table::schema(&root);
+    let of_registry = schema_registry.as_ref().and_then(|registry| Some((registry, registry.table.as_ref()?)));
+    let schema = match of_registry {
+        None => table::schema(&root),
+        Some(_) if root.has("schema") => {
+            root.mistake("schema", "stands beside table in [schema_registry]; wanted one of the two");
+            None
+        }
+        Some((registry, wanted)) => match (root.reader.surroundings.registered)(registry, wanted) {
+            Ok(schema) => Some(schema),
+            Err(why) => {
+                root.mistake("schema_registry.table", why);
+                None
+            }
+        },
+    };
     let transforms = transform::transforms(&root);
     // Transforms with mistakes are not in the list, but the file means them to be.
     let is_final = !deployed && root.sections("transforms").is_empty();

@@ -1,5 +1,6 @@
 //! `[schema_registry]`: where the schemas of messages are, and how it is asked.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::admin::file;
@@ -16,8 +17,37 @@ pub struct SchemaRegistryConfig {
     pub auth: RegistryAuth,
     /// Who signed its certificate, in PEM format; `None`: somebody that the machine knows.
     pub ca: Option<PathBuf>,
+    /// `[schema]` is made of this schema; `None`: the file has one.
+    pub table: Option<TableSchema>,
     /// Where known schemas are kept between runs; `None`: nowhere, as there is no such directory.
     pub cache: Option<PathBuf>,
+}
+
+/// A schema that the table's columns are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSchema {
+    /// Where it is registered.
+    pub subject: String,
+    /// Which of its versions.
+    pub version: Version,
+}
+
+/// Which version of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The newest one.
+    Latest,
+    /// This one.
+    Number(u32),
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
 }
 
 /// Who asks the registry.
@@ -36,8 +66,8 @@ pub enum RegistryAuth {
     Bearer(Secret),
 }
 
-/// The section; `None` when there is none, or when it has mistakes.
-pub(super) fn schema_registry(root: &Section<'_>) -> Option<SchemaRegistryConfig> {
+/// The section; `None` when there is none, or when it has mistakes. `topic`: the first one that is read.
+pub(super) fn schema_registry(root: &Section<'_>, topic: Option<&str>) -> Option<SchemaRegistryConfig> {
     let section = root.section("schema_registry")?;
     let url = section.required("url", "\"http://localhost:8081\"").and_then(|field| {
         let text = value::text(&field)?;
@@ -53,6 +83,7 @@ pub(super) fn schema_registry(root: &Section<'_>) -> Option<SchemaRegistryConfig
         None
     });
     let auth = auth(&section);
+    let table = table(&section, topic);
     let ca = section.optional("ca").map(|field| file(&field));
     let cache = match section.optional("cache") {
         Some(field) => value::text(&field).map(|text| Some(field.reader().surroundings.working_directory.join(text))),
@@ -64,7 +95,33 @@ pub(super) fn schema_registry(root: &Section<'_>) -> Option<SchemaRegistryConfig
         Some(path) => Some(path?),
         None => None,
     };
-    Some(SchemaRegistryConfig { url: url?, auth: auth?, ca, cache: cache? })
+    Some(SchemaRegistryConfig { url: url?, auth: auth?, ca, table: table?, cache: cache? })
+}
+
+/// `Some(None)`: the table's columns stand in the file.
+fn table(section: &Section<'_>, topic: Option<&str>) -> Option<Option<TableSchema>> {
+    let subject = section.optional("subject").map(|field| value::text(&field));
+    let Some(field) = section.optional("table") else {
+        if subject.is_some() {
+            section.mistake("subject", "has no table beside it, which says that the table's columns are made of it");
+        }
+        return Some(None);
+    };
+    let version = match field.as_text().map(str::trim) {
+        Some("latest") => Version::Latest,
+        Some(text) if text.parse::<u32>().is_err() => {
+            field.wanted("\"latest\" or the number of a version");
+            return None;
+        }
+        _ => Version::Number(
+            value::integer(&field, 1..=u64::from(u32::MAX)).and_then(|number| u32::try_from(number).ok())?,
+        ),
+    };
+    let subject = match subject {
+        Some(subject) => subject?,
+        None => format!("{}-value", topic?),
+    };
+    Some(Some(TableSchema { subject, version }))
 }
 
 fn auth(section: &Section<'_>) -> Option<RegistryAuth> {

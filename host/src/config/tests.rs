@@ -33,6 +33,15 @@ location = "hdfs://localhost:9000/user/events/dead_letters"
 location = "hdfs://localhost:9000/user/checkpoints/events"
 "#;
 
+/// What a registry has: two columns of the base file in its latest version, nothing in any other.
+fn two_columns(_: &SchemaRegistryConfig, wanted: &TableSchema) -> Result<EventSchema, String> {
+    if (wanted.subject.as_str(), wanted.version) != ("listen_events-value", Version::Latest) {
+        return Err(format!("no version {} of {}", wanted.version, wanted.subject));
+    }
+    let field = |name: &str, kind| EventField { name: name.to_owned(), kind, required: true };
+    EventSchema::new(vec![field("ts", EventType::Long), field("level", EventType::String)])
+}
+
 fn surroundings() -> Surroundings {
     let variable = |name: &str| match name {
         "BROKERS" => Some("kafka:9092".to_owned()),
@@ -41,7 +50,7 @@ fn surroundings() -> Surroundings {
         "TOPICS" => Some("a, b".to_owned()),
         _ => None,
     };
-    Surroundings { variable, working_directory: PathBuf::from("/work") }
+    Surroundings { variable, working_directory: PathBuf::from("/work"), registered: two_columns }
 }
 
 fn parse(text: &str) -> Result<Config, Mistakes> {
@@ -64,6 +73,28 @@ fn defaults_are_filled_in() {
     let SourceConfig::Kafka(kafka) = config.source else { panic!("kafka is the source") };
     assert_eq!(kafka.start, StartPosition::Earliest);
     assert_eq!(config.schema.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["ts", "level", "lat"]);
+}
+
+#[test]
+fn the_columns_may_be_those_of_a_registered_schema() {
+    let registry = |keys: &str| format!("[schema_registry]\nurl = \"http://r\"\n{keys}\n[table]");
+    let without = BASE.replace("[schema]\nts = \"long!\"\nlevel = \"string\"\nlat = \"double\"\n", "");
+    let config = parse(&without.replace("[table]", &registry("table = \"latest\""))).unwrap();
+    let names: Vec<_> = config.schema.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["ts", "level"]);
+    for (text, told) in [
+        (BASE.replace("[table]", &registry("table = \"latest\"")), "schema: stands beside table in [schema_registry]"),
+        (
+            without.replace("[table]", &registry("table = 7")),
+            "schema_registry.table: no version 7 of listen_events-value",
+        ),
+        (without.replace("[table]", &registry("table = \"newest\"")), "wanted \"latest\" or the number of a version"),
+        (without.replace("[table]", &registry("table = \"latest\"\nsubject = \"x\"")), "no version latest of x"),
+        (BASE.replace("[table]", &registry("subject = \"x\"")), "subject: has no table beside it"),
+    ] {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(told), "{told}\n{error}");
+    }
 }
 
 #[test]
@@ -315,7 +346,7 @@ fn written(config: &Config) -> String {
         token.iter().for_each(|token| writeln!(text, "token = {:?}", token.expose()).unwrap());
     }
     if let Some(registry) = &config.schema_registry {
-        let SchemaRegistryConfig { url, auth, ca: _, cache } = registry;
+        let SchemaRegistryConfig { url, auth, ca: _, table: _, cache } = registry;
         writeln!(text, "[schema_registry]\nurl = {url:?}").unwrap();
         match auth {
             RegistryAuth::None => {}
@@ -475,6 +506,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                     _ => RegistryAuth::Bearer(Secret::new("t")),
                 },
                 ca: None,
+                table: None,
                 cache: Some(format!("/{place}/cache").into()),
             }),
             schema,

@@ -90,6 +90,18 @@ impl Client {
         }
     }
 
+    /// A version of a subject: its number, or `latest`; `None`: there is none.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn version(&self, subject: &str, version: &str) -> Result<Option<Registered>> {
+        let answer: Option<SchemaAnswer> = self.get(&["subjects", subject, "versions", version]).await?;
+        match answer {
+            Some(answer) => Ok(Some(self.with_references(answer).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// The names of all subjects.
     ///
     /// # Errors
@@ -149,6 +161,28 @@ impl Client {
         let answer: Option<Answer> = self.ask(self.http.post(url.clone()).json(&body), &url).await?;
         let unknown = || Error::config(format!("{url} answers that there is no such subject"));
         answer.map(|answer| answer.id).ok_or_else(unknown)
+    }
+
+    /// Why a schema is not compatible with the newest version of a subject, in the registry's words; `None`: it is, or there is
+    /// no version yet.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn incompatible(&self, subject: &str, kind: Kind, schema: &str) -> Result<Option<String>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            is_compatible: bool,
+            #[serde(default)]
+            messages: Vec<String>,
+        }
+        let mut url = self.at(&["compatibility", "subjects", subject, "versions", "latest"]);
+        url.set_query(Some("verbose=true"));
+        let body = serde_json::json!({ "schemaType": kind, "schema": schema });
+        let answer: Option<Answer> = self.ask(self.http.post(url.clone()).json(&body), &url).await?;
+        Ok(answer.filter(|answer| !answer.is_compatible).map(|answer| match answer.messages.is_empty() {
+            true => "it is not compatible with the newest version".to_owned(),
+            false => answer.messages.join("; "),
+        }))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>> {

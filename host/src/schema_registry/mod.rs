@@ -13,7 +13,10 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use self::client::Client;
+use self::disk::Disk;
 pub use self::schemas::{LookUp, RegistryHealth, Schemas};
+use crate::config::SchemaRegistryConfig;
+use crate::error::{ErrorKind, Result};
 
 /// A schema as the registry has it, with all that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,36 @@ pub struct Referenced {
     pub name: String,
     /// Its text.
     pub text: String,
+}
+
+/// A version of a subject, and a note of it in the cache; of a registry that does not answer, what was noted last.
+///
+/// # Errors
+/// The registry does not answer, and nothing was noted; or it answers not as one.
+pub async fn version_or_noted(
+    config: &SchemaRegistryConfig,
+    subject: &str,
+    version: &str,
+) -> Result<Option<Registered>> {
+    let client = Client::new(config)?;
+    let disk = config.cache.as_ref().map(|cache| Disk::new(cache, &config.url));
+    match client.version(subject, version).await {
+        Ok(found) => {
+            if let (Some(disk), Some(registered)) = (&disk, &found)
+                && let Err(error) = disk.write_version(subject, version, registered)
+            {
+                tracing::warn!(%error, "a schema cannot be noted in the cache");
+            }
+            Ok(found)
+        }
+        Err(error) if error.kind() == ErrorKind::Transient => {
+            let noted = disk.and_then(|disk| disk.read_version(subject, version));
+            let noted = noted.ok_or(error)?;
+            tracing::warn!(subject, version, "the schema registry does not answer; its schema is taken as it was last");
+            Ok(Some(noted))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The language of a schema, as the registry calls it.

@@ -205,7 +205,8 @@ impl Schemas {
     /// Schemas of a registry that does not answer, with what was known before.
     pub(crate) fn knowing(known: impl IntoIterator<Item = (u32, Registered)>, missing: &[u32]) -> Arc<Self> {
         let url = "http://127.0.0.1:1".to_owned();
-        let config = SchemaRegistryConfig { url, auth: crate::config::RegistryAuth::None, ca: None, cache: None };
+        let config =
+            SchemaRegistryConfig { url, auth: crate::config::RegistryAuth::None, ca: None, table: None, cache: None };
         let runtime = crate::runtime::TokioRuntime::new(tokio::runtime::Handle::current());
         let schemas = Self::new(&config, Arc::new(runtime)).unwrap();
         let now = schemas.runtime.elapsed();

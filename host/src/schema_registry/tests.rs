@@ -66,7 +66,7 @@ impl Registry {
 }
 
 fn config(url: &str) -> SchemaRegistryConfig {
-    SchemaRegistryConfig { url: url.to_owned(), auth: RegistryAuth::None, ca: None, cache: None }
+    SchemaRegistryConfig { url: url.to_owned(), auth: RegistryAuth::None, ca: None, table: None, cache: None }
 }
 
 fn schemas(config: &SchemaRegistryConfig) -> Arc<Schemas> {

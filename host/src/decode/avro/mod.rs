@@ -14,6 +14,8 @@ mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub(crate) use self::plan::Plan;
 pub(crate) use self::schema::AvroSchema;
+pub(crate) use self::text::record;

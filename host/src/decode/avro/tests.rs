@@ -196,6 +196,17 @@ fn every_type_has_its_column() {
 }
 
 #[test]
+fn columns_are_an_avro_schema_that_has_them_again() {
+    let fields = mapping().into_values().map(|(_, column, ..)| EventType::parse(column).unwrap());
+    let fields: Vec<EventField> = fields
+        .enumerate()
+        .map(|(index, (kind, required))| EventField { name: format!("f{index}"), kind, required })
+        .collect();
+    let text = super::record("1-of.mine", &fields).to_string();
+    assert_eq!(AvroSchema::parse(&text, []).unwrap().columns().unwrap(), fields, "{text}");
+}
+
+#[test]
 fn what_can_be_no_column_is_told() {
     let tree = json!({"type": "record", "name": "Tree", "fields": [{"name": "leaves", "type": {"type": "array", "items": "Tree"}}]});
     for (kind, told) in [(json!("null"), "always null"), (json!(["null"]), "always null"), (tree, "nest deeper")] {
