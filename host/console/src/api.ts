@@ -178,3 +178,109 @@ export async function deadLettersOf({ topic, topic_partition, offset }: DeadLett
 /** Without `why` nothing is done, and the answer says what would be. */
 export const replay = (reason: string, why?: string) =>
   ask<Replayed>("POST", "/v1/replays", { filter: reason ? { reason } : {}, ...(why && { why }) });
+
+/** An error and what to do about it, in words. */
+export const said = (error: unknown) => {
+  const { message, hint } = error as Refused;
+  return `${message}${hint ? `: ${hint}` : ""}`;
+};
+
+export interface Directory {
+  path: string;
+  depth: number;
+  hive_partitions: number;
+  files: number;
+  bytes: number;
+}
+
+export interface Usage {
+  location: string;
+  directories: Directory[];
+  total: { hive_partitions: number; files: number; bytes: number };
+}
+
+export interface FileSummary {
+  path: string;
+  rows: number | null;
+  bytes: number;
+  modified: string;
+}
+
+export interface Columns {
+  files_read: number;
+  files: number;
+  columns: { name: string; type: string; nullable: boolean; hive_partition: boolean; parquet: string }[];
+  differences: { what: string; files: number }[];
+}
+
+export interface Rows {
+  columns: string[];
+  rows: unknown[][];
+}
+
+interface RowCounts {
+  messages: number;
+  written: number;
+  filtered: number;
+  dead_lettered: number;
+}
+
+export interface Report {
+  clean: boolean;
+  topic_partitions: {
+    topic: string;
+    topic_partition: number;
+    covered: { start: number; next: number }[];
+    records: number;
+    files: number;
+    written_at: string | null;
+  }[];
+  deployments: { deployment: number; transforms: { name: string; version: string }[]; rows: RowCounts }[];
+  total: { rows: RowCounts; records: number; files: number };
+  findings: { code: string; topic_partition: string; path: string; message: string }[];
+}
+
+const part = (below: string, limit: number) => new URLSearchParams({ limit: String(limit), ...(below && { below }) });
+
+/** Directories of the table down to a depth, 1 for its own. */
+export const directories = (below: string, depth = 1) => ask<Usage>("GET", `/v1/table/usage?${part(below, depth)}`);
+
+/** The files of one hive partition. */
+export async function files(below: string): Promise<FileSummary[]> {
+  const query = part(below, 1);
+  query.set("files", "true");
+  const found = await ask<{ hive_partitions: { files?: FileSummary[] }[] }>("GET", `/v1/table/hive-partitions?${query}`);
+  return found.hive_partitions.flatMap((one) => one.files ?? []);
+}
+
+export const columns = () => ask<Columns>("GET", "/v1/table/schema");
+
+export const rows = (limit: number) => ask<Rows>("GET", `/v1/table/rows?limit=${limit}`);
+
+interface Verifying {
+  onProgress: (progress: { message: string; position: number; length: number | null }) => void;
+  onReport: (report: Report) => void;
+  onFailed: (words: string) => void;
+}
+
+/** Verifies the table; what comes back ends it. */
+export function verify({ onProgress, onReport, onFailed }: Verifying): () => void {
+  const events = new EventSource("/v1/verify/events");
+  const end = () => events.close();
+  events.addEventListener("progress", (event) => onProgress(JSON.parse(event.data)));
+  events.addEventListener("report", (event) => {
+    end();
+    onReport(JSON.parse(event.data));
+  });
+  events.addEventListener("failed", (event) => {
+    end();
+    const { error, hint } = JSON.parse(event.data);
+    onFailed(`${error}${hint ? `: ${hint}` : ""}`);
+  });
+  // Refused, or the host is gone: the browser would ask again and again.
+  events.addEventListener("error", () => {
+    end();
+    onFailed("the host does not answer, or the table is being verified already");
+  });
+  return end;
+}

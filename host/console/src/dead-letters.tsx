@@ -2,13 +2,13 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import {
   type DeadLetter,
   type DeadLetters,
-  Refused,
   type Replayed,
   type Session,
   type WholeLetter,
   deadLetters,
   deadLettersOf,
   replay,
+  said,
 } from "./api";
 import { grouped } from "./figures";
 
@@ -23,11 +23,6 @@ const PERIODS: [string, number | null][] = [
 const COLOURS = 5;
 /** So that one busy span is no wall of colour. */
 const FEWEST_BARS = 24;
-
-const said = (error: unknown) => {
-  const { message, hint } = error as Refused;
-  return `${message}${hint ? `: ${hint}` : ""}`;
-};
 
 export function DeadLettersPage({ who }: { who: Session }) {
   const [periodMs, setPeriod] = useState<number | null>(24 * HOUR_MS);

@@ -4,9 +4,11 @@ import { Refused, type Session, session, signOut } from "./api";
 import { DeadLettersPage } from "./dead-letters";
 import { Overview } from "./overview";
 import { SignIn } from "./sign-in";
+import { TablePage } from "./table";
 
 const PAGES = [
   ["#/", "Overview"],
+  ["#/table", "Table"],
   ["#/dead-letters", "Dead letters"],
 ] as const;
 
@@ -53,6 +55,8 @@ function Console() {
       <main>
         {hash === "#/dead-letters" ? (
           <DeadLettersPage who={who} />
+        ) : hash === "#/table" ? (
+          <TablePage who={who} />
         ) : (
           <Overview who={who} onExpired={() => session().then(setWho, () => undefined)} />
         )}
