@@ -40,8 +40,8 @@ pub(crate) struct Arguments {
     end_with_stdin: bool,
 }
 
-/// What the run itself may take longer than the shutdown limit: it says then what was not finished.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What the end of a run may take beyond the shutdown limit: those who listen hear the last of it.
+const LAST_WORDS: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Until {

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long the end of a run waits for what was not heard yet.
-const FAREWELL: Duration = Duration::from_secs(10);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What is posted, as JSON.
 #[derive(Debug, Serialize)]
