@@ -372,7 +372,16 @@ proptest! {
             (Ok(other), None) => {
                 let (ordered, problems) = read(&plan, &table, &[other.encode_to_vec()]);
                 prop_assert!(problems.is_empty(), "{:?}", problems);
-                prop_assert_eq!(&ordered[0], &rows[1]);
+                // That reader keeps the entries of a map in no order.
+                let pieces = |row: &str| {
+                    let inner = row.strip_prefix('{').and_then(|row| row.strip_suffix('}'));
+                    let mut pieces: Vec<String> = inner.unwrap_or(row).split(", ").map(str::to_owned).collect();
+                    if fields.contains("map") {
+                        pieces.sort_unstable();
+                    }
+                    pieces
+                };
+                prop_assert_eq!(pieces(&ordered[0]), pieces(&rows[1]));
             }
             // What the column cannot hold.
             (Ok(_), Some("out-of-range" | "missing-field")) => {}
