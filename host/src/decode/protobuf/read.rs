@@ -307,13 +307,13 @@ impl Reader<'_, '_> {
             }
             (Node::Wrapped(inner), _) => {
                 let scalar = inner.scalar().ok_or_else(unfit)?;
-                return match self.last_of(chain, [Some(scalar)])? {
+                return match self.last_of(chain, [scalar])? {
                     [Some(wire)] => self.scalar(inner, wire, column),
                     [None] => self.nothing(inner, column),
                 };
             }
             (Node::Moment, Values::Long(values)) => {
-                let found = self.last_of(chain, [Some(Scalar::Int64), Some(Scalar::Int32)])?;
+                let found = self.last_of(chain, [Scalar::Int64, Scalar::Int32])?;
                 let [seconds, nanos] = found.map(|wire| match wire {
                     Some(Wire::Varint(value)) => value as i64,
                     _ => 0,
@@ -325,7 +325,7 @@ impl Reader<'_, '_> {
             }
             (Node::Decimal { scale, precision }, Values::Decimal(values)) => {
                 // The precision in between says nothing that the value does not.
-                let [value, _, from] = self.last_of(chain, [Some(Scalar::Bytes), None, Some(Scalar::Int32)])?;
+                let [value, _, from] = self.last_of(chain, [Scalar::Bytes, Scalar::Uint32, Scalar::Int32])?;
                 let bytes = match value {
                     Some(Wire::Bytes(start, end)) => &self.body[start..end],
                     _ => &[],
@@ -343,15 +343,15 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// The last values of the fields 1, 2, ... of a message, as far as they are wanted.
-    fn last_of<const N: usize>(&self, chain: Chain, wanted: [Option<Scalar>; N]) -> Read<[Option<Wire>; N]> {
+    /// The last values of the fields 1, 2, ... of a message.
+    fn last_of<const N: usize>(&self, chain: Chain, wanted: [Scalar; N]) -> Read<[Option<Wire>; N]> {
         let mut found = [None; N];
         let mut at = chain.first;
         while let Some((part, next)) = self.part(at)? {
             let mut cursor = Cursor::new(self.body, part);
             while let Some((number, wire)) = cursor.field()? {
                 let place = number as usize - 1;
-                let Some(Some(scalar)) = wanted.get(place) else { continue };
+                let Some(scalar) = wanted.get(place) else { continue };
                 if !scalar.stands_as(wire) {
                     return Err(malformed(format!(
                         "field {number} stands as {}, which its type does not",
