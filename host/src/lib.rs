@@ -7,6 +7,7 @@ pub mod audit;
 pub mod chain;
 pub mod checkpoint;
 pub mod config;
+pub mod connect;
 pub mod contract;
 pub mod decode;
 pub mod deployment;

@@ -36,6 +36,11 @@ JAR_SETS = {
         # A `provided` dependency of hadoop-hdfs: has to be named.
         f"org.apache.hadoop:hadoop-hdfs-client:{HADOOP_VERSION}",
     ],
+    "connect": [
+        f"org.apache.kafka:connect-runtime:{KAFKA_VERSION}",
+        f"org.apache.kafka:connect-file:{KAFKA_VERSION}",
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+    ],
 }
 
 # A program with all its jars, packed.

@@ -44,6 +44,7 @@ def add_server_options(parser):
     parser.add_argument("--kafka", action="store_true", help="only Kafka (with --hdfs: both, as without either)")
     parser.add_argument("--hdfs", action="store_true", help="only HDFS")
     parser.add_argument("--registry", action="store_true", help="a schema registry, too")
+    parser.add_argument("--connect", action="store_true", help="a Kafka Connect worker, too; it needs Kafka")
     parser.add_argument("--datanodes", type=int, default=1, help="how many DataNodes (default 1)")
     parser.add_argument("--replication", type=int, default=1, help="replicas of an HDFS block (default 1)")
     parser.add_argument("--ports", type=port_list, default={}, help="NAME=PORT,...: the others are chosen")

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import artifacts
+import connect_server
 import hdfs_server
 import kafka_server
 import process
@@ -124,6 +125,10 @@ class Cluster:
             names += [f"{node}.{part}" for node in datanodes for part in ("data", "http", "ipc")]
         if options.registry:
             names.append("registry.http")
+        if options.connect:
+            if not kafka:
+                raise ClusterError("a Connect worker keeps its connectors in Kafka: --connect wants --kafka")
+            names.append("connect.http")
         if strangers := set(options.ports) - set(names):
             raise ClusterError(f"no port is named {', '.join(sorted(strangers))}; there are: {', '.join(names)}")
         ports = free_ports(names, options.ports)
@@ -134,6 +139,8 @@ class Cluster:
             self.create_hdfs(state, ports, datanodes, options)
         if options.registry:
             self.create_registry(state, part_of(ports, "registry"))
+        if options.connect:
+            self.create_connect(state, part_of(ports, "connect"), part_of(ports, "kafka"))
         self.state = state
         self.save()
 
@@ -175,6 +182,12 @@ class Cluster:
         state["registry"] = {"url": registry_server.url(ports["http"])}
         add_server(state, "registry", directory, ports, registry_server.server_command(ports["http"], "256m"))
 
+    def create_connect(self, state, ports, kafka):
+        directory = self.directory / "connect"
+        connect_server.prepare(directory, ports["http"], kafka["plaintext"])
+        state["connect"] = {"url": connect_server.url(ports["http"])}
+        add_server(state, "connect", directory, ports, connect_server.server_command(directory, "256m"))
+
     def spawn(self, name):
         """Starts a server's process and notes it. Does not wait."""
         server = self.server(name)
@@ -202,6 +215,8 @@ class Cluster:
             return kafka_server.ready(server["ports"], server["directory"])
         if name == "registry":
             return registry_server.ready(server["ports"]["http"])
+        if name == "connect":
+            return connect_server.ready(server["ports"]["http"])
         namenode = self.server("namenode")["ports"]
         if name == "namenode":
             return hdfs_server.namenode_ready(namenode)
@@ -252,7 +267,7 @@ class Cluster:
 
     def remove(self):
         """Removes what `create` made, and the directory if nothing else is in it."""
-        for name in ("kafka", "registry", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
+        for name in ("kafka", "registry", "connect", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for name in ("cluster.json", "cluster.tmp", "lock"):
             (self.directory / name).unlink(missing_ok=True)
@@ -272,6 +287,8 @@ class Cluster:
             found["WASMILL_TEST_HDFS"] = hdfs["uri"]
         if registry := self.state.get("registry"):
             found["WASMILL_TEST_REGISTRY"] = registry["url"]
+        if connect := self.state.get("connect"):
+            found["WASMILL_TEST_CONNECT"] = connect["url"]
         if python := artifacts.venv_python(create=False):
             found["WASMILL_TEST_PYTHON"] = str(python)
         return found

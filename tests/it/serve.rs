@@ -67,7 +67,7 @@ impl Farm {
 
     fn server(&self, log: &str) -> Child {
         let log = std::fs::File::create(self.path(log)).expect("a log file");
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(&["serve", "--no-connect"]);
         command.stdout(Stdio::null()).stderr(log).spawn().expect("the server can be started")
     }
 
@@ -139,6 +139,14 @@ fn servers_run_what_is_applied_and_no_pipeline_disturbs_another() {
     // Changed while it runs, and deleted.
     farm.apply("plays", &file.replace("\"1s\"", "\"2s\""));
     farm.wait("entry 2 everywhere", || farm.count("plays", |on| on["number"] == 2 && on["state"] == "running") == 2);
+    // Stopped, and started anew.
+    assert!(farm.done(&["pipeline", "stop", "clicks", "--note", "a while"]).contains("is stopped"));
+    farm.wait("clicks runs nowhere", || farm.count("clicks", |on| !on.is_null()) == 0);
+    assert!(farm.done(&["pipeline", "restart", "clicks"]).contains("starts anew when it is resumed"));
+    assert!(farm.done(&["pipeline", "resume", "clicks"]).contains("servers start it"));
+    farm.wait("clicks runs again", || farm.count("clicks", |on| on["state"] == "running") == 2);
+    farm.done(&["pipeline", "restart", "clicks"]);
+    farm.wait("clicks runs anew", || farm.count("clicks", |on| on["state"] == "running" && on["number"] == 5) == 2);
     farm.done(&["pipeline", "delete", "broken", "--note", "there is no such topic"]);
     farm.wait("broken is gone", || farm.count("broken", |on| !on.is_null()) == 0);
     let refused = farm.output(&["pipeline", "show", "broken"]);

@@ -26,8 +26,26 @@ pub(super) struct Door {
     pipeline: String,
     tokens: Option<Tokens>,
     plain: bool,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
+    failures: Failures,
     sessions: Sessions,
+}
+
+/// Counts failed logins by address, so that nobody tries many tokens.
+pub(crate) struct Failures(DefaultKeyedRateLimiter<IpAddr>);
+
+impl Failures {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(FAILURES)))
+    }
+
+    /// Counts one. Whether the address may try again at once.
+    pub(crate) fn count(&self, address: IpAddr) -> bool {
+        if self.0.len() > ADDRESSES {
+            self.0.retain_recent();
+        }
+        self.0.check_key(&address).is_ok()
+    }
 }
 
 /// Somebody who was let in, and from where.
@@ -42,8 +60,8 @@ pub(super) struct Caller {
 impl Door {
     /// `plain`: without TLS. Without tokens, whoever reaches a loopback address may do everything. `port`: where it listens.
     pub(super) fn new(pipeline: &str, tokens: Option<Tokens>, plain: bool, port: u16) -> Self {
-        let failures = RateLimiter::keyed(Quota::per_minute(FAILURES));
-        Self { pipeline: pipeline.to_owned(), tokens, plain, failures, sessions: Sessions::new(port, !plain) }
+        let (failures, sessions) = (Failures::new(), Sessions::new(port, !plain));
+        Self { pipeline: pipeline.to_owned(), tokens, plain, failures, sessions }
     }
 
     /// Opens a session for whoever has this token; the cookie that says so.
@@ -70,7 +88,8 @@ impl Door {
 
     fn let_in(&self, parts: &Parts, address: SocketAddr) -> Result<Caller, Refusal> {
         let Some(tokens) = &self.tokens else {
-            return self.local(parts, address);
+            let holder = from_this_machine(parts, self.plain).map_err(|why| Refusal::Forbidden(why.to_owned()))?;
+            return Ok(Caller { holder, address, csrf: None });
         };
         if !parts.headers.contains_key(AUTHORIZATION)
             && let Some((secret, csrf)) = self.sessions.of(&parts.headers)
@@ -104,29 +123,29 @@ impl Door {
 
     /// Counts a failed login against an address.
     fn failed(&self, address: IpAddr) -> Result<(), Refusal> {
-        if self.failures.len() > ADDRESSES {
-            self.failures.retain_recent();
-        }
-        self.failures.check_key(&address).map_err(|_| Refusal::TooMany)
+        if self.failures.count(address) { Ok(()) } else { Err(Refusal::TooMany) }
     }
+}
 
-    /// A page in a browser on this machine must not be able to ask under a name of its own.
-    fn local(&self, parts: &Parts, address: SocketAddr) -> Result<Caller, Refusal> {
-        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-        let is_local = name == "localhost"
-            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !is_local && self.plain {
-            return Err(Refusal::Forbidden("without tokens only localhost is answered".to_owned()));
-        }
-        let origin = parts.headers.get(ORIGIN).and_then(|value| value.to_str().ok());
-        let is_foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, of)| of != host);
-        if origin.is_some_and(is_foreign) {
-            return Err(Refusal::Forbidden("without tokens no page of another origin is answered".to_owned()));
-        }
-        let holder = Holder { name: "local".to_owned(), roles: vec![Role::Admin] };
-        Ok(Caller { holder, address, csrf: None })
+/// Whoever asks without a token where none is needed. A page in a browser on this machine must not be able to ask under a
+/// name of its own. `plain`: without TLS.
+///
+/// # Errors
+/// Why that is not answered.
+pub(crate) fn from_this_machine(parts: &Parts, plain: bool) -> Result<Holder, &'static str> {
+    let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let is_local = name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !is_local && plain {
+        return Err("without tokens only localhost is answered");
     }
+    let origin = parts.headers.get(ORIGIN).and_then(|value| value.to_str().ok());
+    let is_foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, of)| of != host);
+    if origin.is_some_and(is_foreign) {
+        return Err("without tokens no page of another origin is answered");
+    }
+    Ok(Holder::local())
 }
 
 impl Caller {

@@ -11,10 +11,11 @@
 
 mod answer;
 pub mod audit;
-mod caller;
+pub(crate) mod caller;
 mod console;
 mod events;
 mod letters;
+pub(crate) mod listening;
 mod orders;
 mod releases;
 mod replays;
@@ -27,21 +28,19 @@ pub mod tokens;
 pub mod upload;
 mod verifying;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use axum_server::Handle;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
 
 use self::answer::Refusal;
 use self::audit::Audit;
 use self::caller::Door;
+use self::listening::{Bound, Listening};
 use self::tokens::Tokens;
 use crate::config::Config;
 use crate::deployment::Log;
@@ -54,12 +53,6 @@ use crate::transform::vet::Vetting;
 
 pub use self::answer::Problem;
 pub use self::routes::document;
-
-/// How long requests may go on after the run is over.
-const LAST_WORD: Duration = Duration::from_secs(2);
-
-/// A connection that sends no request in this time is closed.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Streams of events at a time: each looks at storage every two seconds.
 const STREAMS: usize = 32;
@@ -125,12 +118,8 @@ impl Office {
     }
 }
 
-/// The API of one run, until it is dropped or told to end.
-pub struct Server {
-    handle: Handle<SocketAddr>,
-    /// Looks for renewed certificates.
-    certificates: Option<AbortHandle>,
-}
+/// The API of one run, until it is told to end.
+pub struct Server(Listening);
 
 impl Server {
     /// Serves on `tokio` what `config` asks for; `None`: it asks for no API.
@@ -147,9 +136,9 @@ impl Server {
     ) -> Result<Option<Self>> {
         let Some(admin) = &config.admin else { return Ok(None) };
         let tokens = admin.tokens.as_deref().map(Tokens::open).transpose()?;
-        let tls = admin.tls.as_ref().map(tls::config).transpose()?;
-        let listener = listen(admin.listen)?;
-        let address = listener.local_addr().unwrap_or(admin.listen);
+        let hint = "is another host on this machine? Give each an address: listen under [admin]";
+        let bound = Bound::take("the admin API", admin.listen, admin.tls.as_ref(), hint)?;
+        let address = bound.address();
         let _inside = tokio.enter();
         let registry = Registry::open(config, Arc::clone(&runtime))?;
         let location = registry.location().clone();
@@ -174,49 +163,11 @@ impl Server {
             module_cache,
             tokio: tokio.clone(),
         });
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        tracing::info!("the admin API listens on {scheme}://{address}");
-        let handle = Handle::new();
-        let service = routes::service(office);
-        let cannot = |error| Error::fatal(format!("the admin API cannot listen on {address}")).because(error);
-        let renewed = admin.tls.clone().zip(tls.clone());
-        let certificates = renewed.map(|(files, used)| tokio.spawn(tls::follow(files, used)).abort_handle());
-        match tls {
-            Some(tls) => {
-                let server = axum_server::from_tcp_rustls(listener, tls).map_err(cannot)?;
-                let server = server.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
-                tokio.spawn(async move { told(server.serve(service).await) });
-            }
-            None => {
-                let server = axum_server::from_tcp(listener).map_err(cannot)?;
-                let server = server.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
-                tokio.spawn(async move { told(server.serve(service).await) });
-            }
-        }
-        Ok(Some(Self { handle, certificates }))
+        Ok(Some(Self(bound.serve(routes::service(office), tokio)?)))
     }
 
     /// Takes no more requests; those that are answered may be finished.
     pub fn end(self) {
-        self.certificates.iter().for_each(AbortHandle::abort);
-        self.handle.graceful_shutdown(Some(LAST_WORD));
+        self.0.end();
     }
-}
-
-fn told(served: std::io::Result<()>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API ended; the pipeline runs on");
-    }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| {
-        Error::config(format!("the admin API cannot listen on {address}"))
-            .because(error)
-            .hint("is another host on this machine? Give each an address: listen under [admin]")
-    })
 }

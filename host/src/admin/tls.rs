@@ -28,7 +28,8 @@ pub(super) fn config(tls: &AdminTls) -> Result<RustlsConfig> {
 
 /// Gives new connections what stands in the files, whenever they change; never ends. What cannot be used changes nothing: a
 /// certificate and its key are rarely replaced in one step.
-pub(super) async fn follow(tls: AdminTls, used: RustlsConfig) {
+/// `what` is served with them, for people.
+pub(super) async fn follow(what: &str, tls: AdminTls, used: RustlsConfig) {
     let mut seen = versions(&tls);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -39,7 +40,7 @@ pub(super) async fn follow(tls: AdminTls, used: RustlsConfig) {
         match server(&tls) {
             Ok(config) => {
                 used.reload_from_config(Arc::new(config));
-                tracing::info!("the certificates of the admin API were read again");
+                tracing::info!("the certificates of {what} were read again");
             }
             Err(error) => tracing::warn!(%error, "the new certificates cannot be used; those in use stay"),
         }

@@ -108,9 +108,21 @@ pub struct Holder {
     pub name: String,
     /// What it allows.
     pub roles: Vec<Role>,
+    /// For which pipelines; `None`: all.
+    pub pipelines: Option<Vec<String>>,
 }
 
 impl Holder {
+    /// Whoever is on this machine, where no tokens are asked for: they may do everything.
+    pub(crate) fn local() -> Self {
+        Self { name: "local".to_owned(), roles: vec![Role::Admin], pipelines: None }
+    }
+
+    /// Whether it is a token for this pipeline.
+    pub fn is_for(&self, pipeline: &str) -> bool {
+        self.pipelines.as_ref().is_none_or(|all| all.iter().any(|one| one == pipeline))
+    }
+
     /// Whether they may do what needs `wanted`.
     pub fn may(&self, wanted: Role) -> bool {
         self.roles.iter().any(|role| role.includes(wanted))
@@ -177,6 +189,15 @@ impl Tokens {
 
     /// The same, of a secret's SHA-256.
     pub(super) fn holder_of(&self, wanted: &[u8; 32], pipeline: &str) -> Option<Holder> {
+        self.find(wanted).filter(|holder| holder.is_for(pipeline))
+    }
+
+    /// Whose token this is, for whichever pipelines. Takes the same time for every wrong one.
+    pub(crate) fn whoever(&self, secret: &str) -> Option<Holder> {
+        self.find(&hash(secret))
+    }
+
+    fn find(&self, wanted: &[u8; 32]) -> Option<Holder> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut known);
         let (mut found, mut place) = (Choice::from(0), 0_u64);
@@ -186,8 +207,8 @@ impl Tokens {
             found |= is_it;
         }
         let (_, token) = known.tokens.get(usize::try_from(place).ok()?).filter(|_| found.into())?;
-        let is_for = token.pipelines.as_ref().is_none_or(|all| all.iter().any(|one| one == pipeline));
-        is_for.then(|| Holder { name: token.name.clone(), roles: token.roles.clone() })
+        let Token { name, roles, pipelines, .. } = token.clone();
+        Some(Holder { name, roles, pipelines })
     }
 
     /// Reads the file again if it changed. What cannot be used changes nothing: nobody is locked out by a slip.

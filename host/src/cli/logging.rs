@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use wasmill::error::{Error, Result};
 
 /// How much is logged, and how.
 #[derive(clap::Args)]
@@ -63,29 +64,64 @@ pub(crate) fn busy() -> ProgressBar {
     line
 }
 
-/// Starts logging. Called once, before anything else is done.
-pub(crate) fn start(options: &Options) {
-    let level = match options.log_level {
+/// Takes what is logged from now on.
+type Reload = Box<dyn Fn(EnvFilter) -> std::result::Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
+
+/// What was set up at the start: changes what is logged.
+static RELOAD: OnceLock<Reload> = OnceLock::new();
+
+/// What is logged at the start, as `WASMILL_LOG` has it.
+pub(crate) fn levels(options: &Options) -> String {
+    let asked = std::env::var("WASMILL_LOG").ok().filter(|text| EnvFilter::try_new(text).is_ok() && !text.is_empty());
+    asked.unwrap_or_else(|| by_level(options.log_level).to_owned())
+}
+
+fn by_level(level: Level) -> &'static str {
+    match level {
         Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "warn,wasmill=info",
         Level::Debug => "warn,wasmill=debug",
         Level::Trace => "info,wasmill=trace",
-    };
+    }
+}
+
+/// Starts logging. Called once, before anything else is done.
+pub(crate) fn start(options: &Options) {
     let asked = std::env::var("WASMILL_LOG").ok().filter(|text| !text.is_empty());
-    let filter = asked.as_deref().and_then(|text| EnvFilter::try_new(text).ok());
-    let is_wrong = asked.is_some() && filter.is_none();
+    let is_wrong = asked.as_deref().is_some_and(|text| EnvFilter::try_new(text).is_err());
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(level)))
+        .with_env_filter(EnvFilter::new(levels(options)))
+        .with_filter_reloading()
         .with_writer(AboveLiveLines)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none());
-    match options.log_format {
-        Format::Text => builder.init(),
-        Format::Json => builder.json().init(),
-    }
+    let reload: Reload = match options.log_format {
+        Format::Text => {
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+        Format::Json => {
+            let builder = builder.json();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+    };
+    let _ = RELOAD.set(reload);
     if is_wrong {
         tracing::warn!("WASMILL_LOG is not understood and ignored; wanted levels like info or wasmill=debug,warn");
+    }
+}
+
+/// Logs from now on what `levels` says, as `WASMILL_LOG` has it.
+pub(crate) fn set(levels: &str) -> Result<()> {
+    let wrong = |error: &dyn std::fmt::Display| Error::config(format!("cannot log {levels:?}: {error}"));
+    let filter = EnvFilter::try_new(levels).map_err(|error| wrong(&error))?;
+    match RELOAD.get() {
+        Some(reload) => reload(filter).map_err(|error| wrong(&error)),
+        None => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `wasmill pipeline apply|list|show|delete`: what servers run.
+//! `wasmill pipeline apply|list|show|stop|resume|restart|delete`: what servers run.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -11,10 +11,10 @@ use serde_json::json;
 use wasmill::error::{Error, Result};
 use wasmill::registry::time;
 use wasmill::runtime::{Runtime as _, TokioRuntime};
-use wasmill::serve::{self, Applied, Catalogue, Entry, PipelineStatus, State};
+use wasmill::serve::{self, Action, Applied, Catalogue, Entry, PipelineStatus, State, Target, Wanted};
 use wasmill::storage::{self, StorageOptions};
 
-/// Apply, list, show and delete the pipelines that `wasmill serve` runs.
+/// Apply, list, show, stop, restart and delete the pipelines that `wasmill serve` runs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -26,6 +26,9 @@ enum Verb {
     Apply(Apply),
     List(List),
     Show(Show),
+    Stop(Stop),
+    Resume(Resume),
+    Restart(Restart),
     Delete(Delete),
 }
 
@@ -104,10 +107,29 @@ struct Show {
     json: bool,
 }
 
+/// Let a pipeline run nowhere until it is resumed. Each process finishes its checkpoint first.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pipeline stop listen-events --note \"the namenode moves\"")]
+struct Stop(#[command(flatten)] Changed);
+
+/// Let a pipeline run that was stopped, or paused by a client of Kafka Connect's API.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pipeline resume listen-events")]
+struct Resume(#[command(flatten)] Changed);
+
+/// Start a pipeline anew on all servers. Each process finishes its checkpoint first: nothing is lost or doubled.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wasmill pipeline restart listen-events --note \"the password was changed\"")]
+struct Restart(#[command(flatten)] Changed);
+
 /// Let a pipeline run nowhere. Its table, dead letters and checkpoints stay: applied again, it goes on where it was.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wasmill pipeline delete listen-events --note \"moved to the other cluster\"")]
-struct Delete {
+struct Delete(#[command(flatten)] Changed);
+
+/// Which pipeline is changed, and why.
+#[derive(clap::Args)]
+struct Changed {
     /// The pipeline.
     name: String,
     #[command(flatten)]
@@ -120,13 +142,25 @@ struct Delete {
     json: bool,
 }
 
+/// What is done to it.
+#[derive(Clone, Copy)]
+enum Change {
+    Stop,
+    Resume,
+    Restart,
+    Delete,
+}
+
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
             Verb::Apply(apply) => apply.run(),
             Verb::List(list) => list.run(),
             Verb::Show(show) => show.run(),
-            Verb::Delete(delete) => delete.run(),
+            Verb::Stop(Stop(change)) => change.run(Change::Stop),
+            Verb::Resume(Resume(change)) => change.run(Change::Resume),
+            Verb::Restart(Restart(change)) => change.run(Change::Restart),
+            Verb::Delete(Delete(change)) => change.run(Change::Delete),
         }
     }
 }
@@ -134,9 +168,10 @@ impl Arguments {
 impl Apply {
     fn run(self) -> anyhow::Result<ExitCode> {
         let text = read(&self.file)?;
-        let config = serve::check(&text)?;
+        let config = serve::check(&text).map_err(Error::from)?;
         let Desk { catalogue, tokio } = self.shared.open()?;
-        let applied = tokio.block_on(catalogue.apply(&config.name, &text, &super::operator(), &self.note))?;
+        let wanted = Wanted { name: &config.name, file: &text, connector: None, target: None };
+        let applied = tokio.block_on(catalogue.apply(wanted, &super::operator(), &self.note))?;
         let mut out = std::io::stdout().lock();
         let (is_new, entry) = match applied {
             Applied::New(entry) => (true, entry),
@@ -144,14 +179,12 @@ impl Apply {
         };
         if self.json {
             writeln!(out, "{}", json!({ "changed": is_new, "entry": entry }))?;
-        } else if is_new {
-            writeln!(
-                out,
-                "pipeline {} is applied as entry {}; servers run it within seconds",
-                entry.name, entry.number
-            )?;
         } else {
-            writeln!(out, "pipeline {} is applied already, as entry {}", entry.name, entry.number)?;
+            let follows = if entry.runs() { "servers run it within seconds" } else { "it stays stopped" };
+            match is_new {
+                true => writeln!(out, "pipeline {} is applied as entry {}; {follows}", entry.name, entry.number)?,
+                false => writeln!(out, "pipeline {} is applied already, as entry {}", entry.name, entry.number)?,
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -199,7 +232,14 @@ impl List {
 
 fn print(out: &mut impl std::io::Write, entry: &Entry, runs: &[(&str, &PipelineStatus)]) -> std::io::Result<()> {
     let Entry { name, number, at_ms, by, note, .. } = entry;
-    let what = if entry.is_deleted() { "deleted" } else { "applied" };
+    let what = match entry.action {
+        Action::Apply => "applied",
+        Action::Delete => "deleted",
+        Action::Pause => "paused",
+        Action::Stop => "stopped",
+        Action::Resume => "resumed",
+        Action::Restart => "restarted",
+    };
     let note = if note.is_empty() { String::new() } else { format!(": {}", note.escape_debug()) };
     writeln!(out, "{name}  entry {number}, {what} {} by {by}{note}", time(*at_ms))?;
     for (machine, status) in runs {
@@ -231,16 +271,31 @@ impl Show {
     }
 }
 
-impl Delete {
-    fn run(self) -> anyhow::Result<ExitCode> {
+impl Changed {
+    fn run(self, change: Change) -> anyhow::Result<ExitCode> {
         let Desk { catalogue, tokio } = self.shared.open()?;
-        let entry = tokio.block_on(catalogue.delete(&self.name, &super::operator(), &self.note))?;
+        let (name, by, note) = (&self.name, super::operator(), &self.note);
+        let entry = tokio.block_on(async {
+            match change {
+                Change::Stop => catalogue.switch(name, Target::Stopped, &by, note).await,
+                Change::Resume => catalogue.switch(name, Target::Running, &by, note).await,
+                Change::Restart => catalogue.restart(name, &[], &by, note).await,
+                Change::Delete => catalogue.delete(name, &by, note).await,
+            }
+        })?;
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{}", json!({ "entry": entry }))?;
-        } else {
-            writeln!(out, "pipeline {} is deleted; what it wrote stays", entry.name)?;
+            return Ok(ExitCode::SUCCESS);
         }
+        let told = match change {
+            Change::Stop => "is stopped; `wasmill pipeline resume` lets it run again",
+            Change::Resume => "runs; servers start it within seconds",
+            Change::Restart if !entry.runs() => "is stopped, and starts anew when it is resumed",
+            Change::Restart => "is started anew by each server within seconds",
+            Change::Delete => "is deleted; what it wrote stays",
+        };
+        writeln!(out, "pipeline {} {told}", entry.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }

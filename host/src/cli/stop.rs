@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks to finish, a second Ctrl-C ends at once.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,10 +64,15 @@ pub(crate) fn within(stop: Arc<AtomicBool>, limit: Duration) -> Result<()> {
     thread.map(drop).map_err(|error| Error::fatal("cannot watch how long an end takes").because(error))
 }
 
-/// Sets the flag when standard input ends.
+/// Sets the flag when standard input ends. Lines there that begin with `log ` say what to log from then on.
 pub(crate) fn with_stdin(stop: Arc<AtomicBool>) -> Result<()> {
     let wait = move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        for line in std::io::stdin().lock().split(b'\n').map_while(std::result::Result::ok) {
+            let levels = std::str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("log "));
+            if let Some(Err(error)) = levels.map(super::logging::set) {
+                tracing::warn!(%error, "what is logged stays");
+            }
+        }
         stop.store(true, Ordering::Release);
     };
     let thread = std::thread::Builder::new().name("standard input".to_owned()).spawn(wait);

@@ -3,6 +3,7 @@
 //! Numbered and create-only, like the log of deployments: of two operators who apply at once, one wins and the other is told
 //! what won. The newest entry of a name says whether it runs, and as what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,14 +17,39 @@ use crate::storage::{Location, StorageError, create_once};
 /// The newest format of an entry that this program reads, and the one that it writes.
 const FORMAT: u64 = 1;
 
+/// Restarts of single servers that are remembered; of older ones every server has heard.
+const RESTARTS: usize = 64;
+
 /// What was done to a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It runs as its file says.
+    /// It is as its file says; whether it runs, stays.
     Apply,
     /// It runs nowhere. What it wrote stays, and its checkpoints: applied again, it goes on where it was.
     Delete,
+    /// It runs nowhere for a while.
+    Pause,
+    /// It runs nowhere until somebody resumes it.
+    Stop,
+    /// It runs again.
+    Resume,
+    /// It is started anew, everywhere or on some servers.
+    Restart,
+}
+
+/// Whether a pipeline is to run. Servers do the same for `Paused` and `Stopped`: its processes end with a checkpoint. They are
+/// two since clients of Kafka Connect's API tell them apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// On every server.
+    #[default]
+    Running,
+    /// Nowhere, for a while.
+    Paused,
+    /// Nowhere, until it is resumed.
+    Stopped,
 }
 
 /// One entry.
@@ -39,8 +65,20 @@ pub struct Entry {
     pub id: Id,
     /// What was done.
     pub action: Action,
+    /// Whether it is to run.
+    #[serde(default)]
+    pub target: Target,
     /// The pipeline file, as it was written: what refers to the environment is resolved on each server.
     pub file: String,
+    /// What the file was made of, where it came as a connector's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<BTreeMap<String, String>>,
+    /// The last entry that asked all servers to start it anew; 0: none.
+    #[serde(default)]
+    pub restarted: u64,
+    /// The last entry that asked a single server to do so, by the server's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarted_on: BTreeMap<String, u64>,
     /// Milliseconds since 1970.
     pub at_ms: i64,
     /// `user@machine`.
@@ -50,10 +88,51 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the pipeline is to run nowhere.
+    /// Whether there is no such pipeline any more.
     pub fn is_deleted(&self) -> bool {
         self.action == Action::Delete
     }
+
+    /// Whether servers are to run it.
+    pub fn runs(&self) -> bool {
+        !self.is_deleted() && self.target == Target::Running
+    }
+
+    /// The last entry that asked this server to start it anew; 0: none.
+    pub(super) fn restarted(&self, host: &str) -> u64 {
+        self.restarted_on.get(host).copied().unwrap_or(0).max(self.restarted)
+    }
+}
+
+/// What is to be appended; the catalogue gives it its number.
+#[derive(Clone)]
+struct Draft {
+    action: Action,
+    target: Target,
+    file: String,
+    connector: Option<BTreeMap<String, String>>,
+    restarted: u64,
+    restarted_on: BTreeMap<String, u64>,
+}
+
+impl Draft {
+    /// What `entry` says, with `action` done to it.
+    fn after(entry: &Entry, action: Action) -> Self {
+        let Entry { target, file, connector, restarted, restarted_on, .. } = entry.clone();
+        Self { action, target, file, connector, restarted, restarted_on }
+    }
+}
+
+/// A file that is to be applied.
+pub struct Wanted<'a> {
+    /// The pipeline's name.
+    pub name: &'a str,
+    /// Its checked file.
+    pub file: &'a str,
+    /// What the file was made of, where it came as a connector's configuration.
+    pub connector: Option<BTreeMap<String, String>>,
+    /// Whether it is to run; `None`: as it was, and a new one does.
+    pub target: Option<Target>,
 }
 
 /// What became of a file that was applied.
@@ -121,16 +200,29 @@ impl Catalogue {
         Ok(Some(entry))
     }
 
-    /// Lets a checked file run under its name.
+    /// Lets a checked file run under its name. `by`: who wants that; `note`: why.
     ///
     /// # Errors
     /// Others were faster; and as [`Catalogue::list`].
-    pub async fn apply(&self, name: &str, file: &str, by: &str, note: &str) -> Result<Applied> {
+    pub async fn apply(&self, wanted: Wanted<'_>, by: &str, note: &str) -> Result<Applied> {
+        let Wanted { name, file, connector, target } = wanted;
         check_name(name)?;
-        match self.newest(name).await? {
-            Some(present) if !present.is_deleted() && present.file == file => Ok(Applied::Unchanged(present)),
-            present => self.append(name, present, Action::Apply, file, (by, note)).await.map(Applied::New),
+        let present = self.newest(name).await?;
+        let living = present.as_ref().filter(|present| !present.is_deleted());
+        let is_same = |present: &&Entry| {
+            present.file == file
+                && present.connector == connector
+                && target.is_none_or(|target| target == present.target)
+        };
+        if let Some(present) = living.filter(is_same) {
+            return Ok(Applied::Unchanged(present.clone()));
         }
+        let target = target.or(living.map(|present| present.target)).unwrap_or_default();
+        let (restarted, restarted_on) =
+            present.as_ref().map(|present| (present.restarted, present.restarted_on.clone())).unwrap_or_default();
+        let file = file.to_owned();
+        let draft = Draft { action: Action::Apply, target, file, connector, restarted, restarted_on };
+        self.append(name, present.as_ref(), draft, (by, note)).await.map(Applied::New)
     }
 
     /// Lets a pipeline run nowhere.
@@ -139,11 +231,50 @@ impl Catalogue {
     /// There is none of that name, or others were faster; and as [`Catalogue::list`].
     pub async fn delete(&self, name: &str, by: &str, note: &str) -> Result<Entry> {
         let present = self.present(name).await?;
-        let file = present.file.clone();
-        self.append(name, Some(present), Action::Delete, &file, (by, note)).await
+        self.append(name, Some(&present), Draft::after(&present, Action::Delete), (by, note)).await
     }
 
-    /// The newest entry of a pipeline that runs.
+    /// Lets a pipeline run or not; the newest entry then says so. Nothing is appended when it says so already.
+    ///
+    /// # Errors
+    /// As [`Catalogue::delete`].
+    pub async fn switch(&self, name: &str, target: Target, by: &str, note: &str) -> Result<Entry> {
+        let present = self.present(name).await?;
+        if present.target == target {
+            return Ok(present);
+        }
+        let action = match target {
+            Target::Running => Action::Resume,
+            Target::Paused => Action::Pause,
+            Target::Stopped => Action::Stop,
+        };
+        let draft = Draft { target, ..Draft::after(&present, action) };
+        self.append(name, Some(&present), draft, (by, note)).await
+    }
+
+    /// Starts a pipeline anew on these servers, by their ids, or on all where there are none. Each process finishes its
+    /// checkpoint first.
+    ///
+    /// # Errors
+    /// As [`Catalogue::delete`].
+    pub async fn restart(&self, name: &str, hosts: &[String], by: &str, note: &str) -> Result<Entry> {
+        let present = self.present(name).await?;
+        let number = present.number + 1;
+        let mut draft = Draft::after(&present, Action::Restart);
+        if hosts.is_empty() {
+            (draft.restarted, draft.restarted_on) = (number, BTreeMap::new());
+        }
+        draft.restarted_on.extend(hosts.iter().map(|host| (host.clone(), number)));
+        while draft.restarted_on.len() > RESTARTS
+            && let Some(oldest) =
+                draft.restarted_on.iter().min_by_key(|(_, number)| **number).map(|(host, _)| host.clone())
+        {
+            draft.restarted_on.remove(&oldest);
+        }
+        self.append(name, Some(&present), draft, (by, note)).await
+    }
+
+    /// The newest entry of a pipeline that was not deleted.
     ///
     /// # Errors
     /// There is none; and as [`Catalogue::list`].
@@ -165,19 +296,23 @@ impl Catalogue {
     async fn append(
         &self,
         name: &str,
-        present: Option<Entry>,
-        action: Action,
-        file: &str,
+        present: Option<&Entry>,
+        draft: Draft,
         (by, note): (&str, &str),
     ) -> Result<Entry> {
         let number = present.map_or(0, |entry| entry.number) + 1;
+        let Draft { action, target, file, connector, restarted, restarted_on } = draft;
         let entry = Entry {
             format: FORMAT,
             name: name.to_owned(),
             number,
             id: Id(self.runtime.random()),
             action,
-            file: file.to_owned(),
+            target,
+            file,
+            connector,
+            restarted,
+            restarted_on,
             at_ms: self.runtime.now_ms(),
             by: by.to_owned(),
             note: note.to_owned(),
@@ -218,32 +353,68 @@ mod tests {
         Catalogue::new(location, Arc::new(TokioRuntime::new(tokio::runtime::Handle::current())))
     }
 
+    fn file<'a>(name: &'a str, file: &'a str) -> Wanted<'a> {
+        Wanted { name, file, connector: None, target: None }
+    }
+
     #[tokio::test]
     async fn the_newest_entry_of_a_name_counts() {
         let directory = tempfile::tempdir().unwrap();
         let catalogue = catalogue(directory.path());
         assert!(catalogue.list().await.unwrap().is_empty());
         assert_eq!(catalogue.delete("plays", "ann@here", "").await.unwrap_err().kind(), ErrorKind::Config);
-        assert!(matches!(catalogue.apply("plays", "one", "ann@here", "").await, Ok(Applied::New(_))));
-        assert!(matches!(catalogue.apply("plays", "one", "ann@here", "").await, Ok(Applied::Unchanged(_))));
-        assert!(matches!(catalogue.apply("plays", "two", "ann@here", "").await, Ok(Applied::New(_))));
-        catalogue.apply("clicks", "three", "ann@here", "").await.unwrap();
+        assert!(matches!(catalogue.apply(file("plays", "one"), "ann@here", "").await, Ok(Applied::New(_))));
+        assert!(matches!(catalogue.apply(file("plays", "one"), "ann@here", "").await, Ok(Applied::Unchanged(_))));
+        assert!(matches!(catalogue.apply(file("plays", "two"), "ann@here", "").await, Ok(Applied::New(_))));
+        catalogue.apply(file("clicks", "three"), "ann@here", "").await.unwrap();
         catalogue.delete("plays", "ann@here", "no longer").await.unwrap();
         let found: Vec<_> =
             catalogue.list().await.unwrap().into_iter().map(|entry| (entry.name, entry.number, entry.action)).collect();
         assert_eq!(found, [("clicks".to_owned(), 1, Action::Apply), ("plays".to_owned(), 3, Action::Delete)]);
         let error = catalogue.present("plays").await.unwrap_err();
         assert_eq!(error.what_to_do(), Some("there is clicks"));
-        let again = catalogue.apply("plays", "two", "ann@here", "").await;
+        let again = catalogue.apply(file("plays", "two"), "ann@here", "").await;
         assert!(matches!(again, Ok(Applied::New(entry)) if entry.number == 4));
+    }
+
+    #[tokio::test]
+    async fn a_change_leaves_alone_what_it_is_not_about() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalogue = catalogue(directory.path());
+        catalogue.apply(file("plays", "one"), "ann@here", "").await.unwrap();
+        let paused = catalogue.switch("plays", Target::Paused, "ann@here", "").await.unwrap();
+        assert_eq!((paused.number, paused.action, paused.runs()), (2, Action::Pause, false));
+        assert_eq!(catalogue.switch("plays", Target::Paused, "ann@here", "").await.unwrap().number, 2, "it is already");
+        let Ok(Applied::New(changed)) = catalogue.apply(file("plays", "two"), "ann@here", "").await else { panic!() };
+        assert_eq!((changed.number, changed.target), (3, Target::Paused), "another file does not start it");
+        let resumed = catalogue.switch("plays", Target::Running, "ann@here", "").await.unwrap();
+        assert!(resumed.runs() && resumed.file == "two");
+        // Two restarts of single servers, one behind the other: a server that sees only the second knows of both.
+        catalogue.restart("plays", &["a".to_owned()], "ann@here", "").await.unwrap();
+        let second = catalogue.restart("plays", &["b".to_owned()], "ann@here", "").await.unwrap();
+        assert_eq!(["a", "b", "c"].map(|host| second.restarted(host)), [5, 6, 0]);
+        let all = catalogue.restart("plays", &[], "ann@here", "").await.unwrap();
+        assert_eq!((["a", "c"].map(|host| all.restarted(host)), all.restarted_on.len()), ([7, 7], 0));
+        // A deleted one that comes again is a new one.
+        catalogue.switch("plays", Target::Stopped, "ann@here", "").await.unwrap();
+        catalogue.delete("plays", "ann@here", "").await.unwrap();
+        let Ok(Applied::New(again)) = catalogue.apply(file("plays", "two"), "ann@here", "").await else { panic!() };
+        assert!(again.runs());
     }
 
     #[tokio::test]
     async fn of_two_who_apply_at_once_one_wins_and_the_other_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let catalogue = catalogue(directory.path());
-        let both =
-            ["one", "two"].map(|file| catalogue.append("plays", None, Action::Apply, file, ("ann@here", "mine")));
+        let both = ["one", "two"].map(|file| Draft {
+            action: Action::Apply,
+            target: Target::Running,
+            file: file.to_owned(),
+            connector: None,
+            restarted: 0,
+            restarted_on: BTreeMap::new(),
+        });
+        let both = both.map(|draft| catalogue.append("plays", None, draft, ("ann@here", "mine")));
         let outcomes = futures::future::join_all(both).await;
         let told: Vec<String> =
             outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(ToString::to_string).collect();
@@ -257,7 +428,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let catalogue = catalogue(directory.path());
         for name in ["../up", "a/b", "", "."] {
-            let applied = catalogue.apply(name, "", "", "").await;
+            let applied = catalogue.apply(file(name, ""), "", "").await;
             assert!(catalogue.present(name).await.is_err() && applied.is_err(), "{name}");
         }
     }

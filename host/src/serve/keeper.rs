@@ -1,6 +1,7 @@
 //! Which processes are to run: what the catalogue wants against what there is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -23,6 +24,10 @@ const FAREWELL: Duration = Duration::from_secs(660);
 struct Kept {
     /// The entry that it runs by, or ran by.
     number: u64,
+    /// The entry that its process was started by: later ones may say the same.
+    begun: u64,
+    /// What its process reads.
+    file: String,
     /// Where its file lies.
     directory: TempDir,
     now: Now,
@@ -40,20 +45,24 @@ enum Now {
 
 /// All pipelines of one server.
 pub(super) struct Keeper {
+    /// The server's id.
+    host: String,
     program: Program,
+    /// What the processes were told to log.
+    levels: Option<Arc<str>>,
     kept: BTreeMap<String, Kept>,
 }
 
 impl Keeper {
     /// Runs nothing yet.
-    pub(super) fn new(program: Program) -> Self {
-        Self { program, kept: BTreeMap::new() }
+    pub(super) fn new(host: String, program: Program) -> Self {
+        Self { host, levels: program.levels.get(), program, kept: BTreeMap::new() }
     }
 
     /// Starts, ends and restarts what `wanted` asks for at this moment. Whether anything changed.
     pub(super) fn step(&mut self, wanted: &[Entry], now: Instant) -> bool {
         let wanted: BTreeMap<&str, &Entry> =
-            wanted.iter().filter(|entry| !entry.is_deleted()).map(|entry| (entry.name.as_str(), entry)).collect();
+            wanted.iter().filter(|entry| entry.runs()).map(|entry| (entry.name.as_str(), entry)).collect();
         let mut changed = false;
         for (name, entry) in &wanted {
             if !self.kept.contains_key(*name) {
@@ -64,20 +73,39 @@ impl Keeper {
                 }
             }
         }
-        let program = &self.program;
+        let (host, program) = (&self.host, &self.program);
         self.kept.retain(|name, kept| {
             let entry = wanted.get(name.as_str()).copied();
-            let (stays, moved) = kept.step(program, name, entry, now);
+            let (stays, moved) = kept.step(host, program, name, entry, now);
             changed |= moved;
             stays
         });
         changed
     }
 
+    /// Tells the processes what to log, when that has changed.
+    pub(super) fn tell_levels(&mut self) {
+        let levels = self.program.levels.get();
+        if levels == self.levels {
+            return;
+        }
+        for kept in self.kept.values_mut() {
+            if let (Now::Running { process, .. } | Now::Ending { process, .. }, Some(levels)) = (&mut kept.now, &levels)
+            {
+                process.log(levels);
+            }
+        }
+        self.levels = levels;
+    }
+
     /// What runs here.
     pub(super) fn status(&self) -> BTreeMap<String, PipelineStatus> {
         let status = |kept: &Kept| PipelineStatus {
             number: kept.number,
+            pid: match &kept.now {
+                Now::Running { process, .. } | Now::Ending { process, .. } => Some(process.id()),
+                Now::Failed { .. } => None,
+            },
             state: match kept.now {
                 Now::Running { .. } => State::Running,
                 Now::Ending { .. } => State::Ending,
@@ -104,18 +132,22 @@ fn begin(program: &Program, entry: &Entry, now: Instant) -> Result<Kept> {
     let process = Process::start(program, &entry.name, &entry.file, directory.path())?;
     tracing::info!(pipeline = entry.name, entry = entry.number, "the pipeline starts");
     let now = Now::Running { process, since: now };
-    Ok(Kept { number: entry.number, directory, now, restarts: 0, failures: 0, problem: None })
+    let (number, file) = (entry.number, entry.file.clone());
+    Ok(Kept { number, begun: number, file, directory, now, restarts: 0, failures: 0, problem: None })
 }
 
 impl Kept {
     /// `entry`: what is wanted of it; `None`: that it ends. Whether it is still there, and whether something changed.
-    fn step(&mut self, program: &Program, name: &str, entry: Option<&Entry>, at: Instant) -> (bool, bool) {
-        let is_meant = entry.is_some_and(|entry| entry.number == self.number);
+    fn step(&mut self, host: &str, program: &Program, name: &str, entry: Option<&Entry>, at: Instant) -> (bool, bool) {
+        // A newer entry may say nothing new for this server.
+        let same = entry.filter(|entry| entry.file == self.file && entry.restarted(host) <= self.begun);
+        let is_newer = same.is_some_and(|entry| std::mem::replace(&mut self.number, entry.number) != entry.number);
+        let is_meant = same.is_some();
         let state = std::mem::replace(&mut self.now, Now::Failed { until: at });
         let (next, changed) = match state {
             Now::Running { mut process, since } => match process.ended() {
                 Some(status) => (self.failed(name, process, status, at.duration_since(since), at), true),
-                None if is_meant => (Now::Running { process, since }, false),
+                None if is_meant => (Now::Running { process, since }, is_newer),
                 None => {
                     tracing::info!(pipeline = name, entry = self.number, "the pipeline is asked to end here");
                     process.ask_to_end();
@@ -157,6 +189,7 @@ impl Kept {
         } else {
             (self.number, self.restarts, self.failures, self.problem) = (entry.number, 0, 0, None);
         }
+        (self.begun, self.file) = (entry.number, entry.file.clone());
         self.now = match Process::start(program, &entry.name, &entry.file, self.directory.path()) {
             Ok(process) => {
                 tracing::info!(
@@ -196,7 +229,7 @@ impl Kept {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::super::Action;
+    use super::super::{Action, Target};
     use super::*;
     use crate::checkpoint::Id;
 
@@ -207,13 +240,37 @@ mod tests {
             let lines = Arc::clone(&lines);
             Arc::new(move |name: &str, line: &str| lines.lock().unwrap().push(format!("{name}: {line}")))
         };
-        (Keeper::new(Program { path: "/bin/sh".into(), arguments: Vec::new(), variables: Vec::new(), log }), lines)
+        (
+            Keeper::new(
+                "here".to_owned(),
+                Program {
+                    path: "/bin/sh".into(),
+                    arguments: Vec::new(),
+                    variables: Vec::new(),
+                    log,
+                    levels: Arc::default(),
+                },
+            ),
+            lines,
+        )
     }
 
     fn entry(name: &str, number: u64, file: &str) -> Entry {
-        let (format, id, action) = (1, Id(1), Action::Apply);
-        let (by, note) = ("ann@here".to_owned(), String::new());
-        Entry { format, name: name.to_owned(), number, id, action, file: file.to_owned(), at_ms: 0, by, note }
+        Entry {
+            format: 1,
+            name: name.to_owned(),
+            number,
+            id: Id(1),
+            action: Action::Apply,
+            target: Target::Running,
+            file: file.to_owned(),
+            connector: None,
+            restarted: 0,
+            restarted_on: BTreeMap::new(),
+            at_ms: 0,
+            by: "ann@here".to_owned(),
+            note: String::new(),
+        }
     }
 
     /// Runs until it is asked to end.
@@ -250,10 +307,9 @@ mod tests {
         // Another file: the process of the old one ends first.
         let second = [entry("a", 2, &GOOD.replace("runs", "runs anew")), entry("b", 1, GOOD)];
         until_said(&mut keeper, &second, &lines, "a: runs anew");
-        assert_eq!(
-            keeper.status()["a"],
-            PipelineStatus { number: 2, state: State::Running, restarts: 0, problem: None }
-        );
+        let a = keeper.status()["a"].clone();
+        assert!(a.pid.is_some());
+        assert_eq!(a, PipelineStatus { number: 2, pid: a.pid, state: State::Running, restarts: 0, problem: None });
         assert_eq!(lines.lock().unwrap().iter().filter(|line| *line == "a: ends").count(), 1);
 
         let deleted = Entry { action: Action::Delete, ..entry("b", 2, GOOD) };
@@ -276,6 +332,33 @@ mod tests {
         until_said(&mut keeper, &[entry("bad", 2, GOOD), wanted[1].clone()], &lines, "bad: runs");
         assert_eq!(keeper.status()["bad"].problem, None);
         keeper.end();
+    }
+
+    #[test]
+    fn it_is_started_anew_where_that_is_asked_for_and_ends_while_it_is_stopped() {
+        let (mut keeper, lines) = keeper();
+        let first = entry("a", 1, GOOD);
+        until_said(&mut keeper, std::slice::from_ref(&first), &lines, "a: runs");
+        let pid = keeper.status()["a"].pid;
+        let on = |host: &str, number| Entry {
+            action: Action::Restart,
+            restarted_on: BTreeMap::from([(host.to_owned(), number)]),
+            ..entry("a", number, GOOD)
+        };
+        // Another server's restart is none of ours.
+        until(&mut keeper, &[on("there", 2)], "entry 2", |status| status["a"].number == 2);
+        assert_eq!(keeper.status()["a"].pid, pid);
+        let here = on("here", 3);
+        until(&mut keeper, std::slice::from_ref(&here), "another process", |status| {
+            status["a"].number == 3 && status["a"].state == State::Running && status["a"].pid != pid
+        });
+        let pid = keeper.status()["a"].pid;
+        let everywhere = Entry { restarted: 4, ..entry("a", 4, GOOD) };
+        until(&mut keeper, &[everywhere], "another one", |status| {
+            status["a"].number == 4 && status["a"].state == State::Running && status["a"].pid != pid
+        });
+        let stopped = Entry { target: Target::Stopped, ..entry("a", 5, GOOD) };
+        until(&mut keeper, &[stopped], "none", BTreeMap::is_empty);
     }
 
     #[test]

@@ -25,11 +25,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::catalogue::{Action, Applied, Catalogue, Entry};
+pub use self::catalogue::{Action, Applied, Catalogue, Entry, Target, Wanted};
 use self::keeper::Keeper;
-pub use self::process::{Log, Program};
-use crate::checkpoint::Id;
-use crate::config::{Config, SourceConfig, Surroundings};
+pub use self::process::{Levels, Log, Program};
+use crate::config::{Config, Mistakes, SourceConfig, Surroundings};
 use crate::error::{Error, Result};
 use crate::runtime::Runtime;
 use crate::status::{self, Post, Posted};
@@ -48,6 +47,9 @@ pub struct ServerStatus {
     pub host: String,
     /// `user@machine`.
     pub machine: String,
+    /// `host:port` at which it answers clients of Kafka Connect's API, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
     /// When this was written, in milliseconds since 1970.
     pub at_ms: i64,
     /// Its pipelines by name.
@@ -69,6 +71,9 @@ impl Posted for ServerStatus {
 pub struct PipelineStatus {
     /// The number of its entry in the catalogue.
     pub number: u64,
+    /// Its process, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// What its process does.
     pub state: State,
     /// How often it was started again after it had ended by itself.
@@ -95,37 +100,71 @@ pub fn post(storage: &Location) -> Post<ServerStatus> {
     Post::in_directory(storage.clone(), "servers")
 }
 
+/// Why a pipeline file may not be applied.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It has mistakes.
+    Mistaken(Mistakes),
+    /// It may be good elsewhere, and not on a server.
+    Refused {
+        /// The key that it is refused for, with dots.
+        key: String,
+        /// Why.
+        error: Error,
+    },
+    /// It could not be looked at.
+    Failed(Error),
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Mistaken(mistakes) => {
+                Self::config(mistakes.to_string()).hint("every key is described in host/docs/pipeline-file.md")
+            }
+            Unfit::Refused { error, .. } | Unfit::Failed(error) => error,
+        }
+    }
+}
+
 /// What a pipeline file says that is to be applied.
 ///
-/// It is read as in an empty directory, which is where servers read it: whatever it names must be named absolutely.
+/// It is read as in an empty directory, which is where servers read it: whatever it names must be named absolutely. Blocks:
+/// the columns of a table may be made of a registered schema.
 ///
 /// # Errors
-/// Of kind `Config`: all its mistakes, or why it cannot run on a server.
-pub fn check(text: &str) -> Result<Config> {
-    let nowhere = tempfile::tempdir().map_err(|error| Error::fatal("cannot make a directory").because(error))?;
-    let surroundings =
-        Surroundings { working_directory: nowhere.path().to_owned(), ..Surroundings::of_this_process()? };
-    let config = Config::parse(Path::new("pipeline.toml"), text, &surroundings).map_err(|mistakes| {
-        Error::config(mistakes.to_string()).hint("every key is described in host/docs/pipeline-file.md")
-    })?;
-    let refused = |what: &str, hint: &str| Err(Error::config(format!("pipeline {}: {what}", config.name)).hint(hint));
+/// All its mistakes, or why it cannot run on a server.
+pub fn check(text: &str) -> std::result::Result<Config, Unfit> {
+    let nowhere =
+        tempfile::tempdir().map_err(|error| Unfit::Failed(Error::fatal("cannot make a directory").because(error)))?;
+    let surroundings = Surroundings::of_this_process().map_err(Unfit::Failed)?;
+    let surroundings = Surroundings { working_directory: nowhere.path().to_owned(), ..surroundings };
+    let config = Config::parse(Path::new("pipeline.toml"), text, &surroundings).map_err(Unfit::Mistaken)?;
+    let refused = |key: String, what: &str, hint: &str| {
+        let error = Error::config(format!("pipeline {}: {what}", config.name)).hint(hint);
+        Err(Unfit::Refused { key, error })
+    };
     let SourceConfig::Kafka(kafka) = &config.source else {
-        return refused("servers share its source, so it must be Kafka", "run other sources with `wasmill run`");
+        let hint = "run other sources with `wasmill run`";
+        return refused("source".to_owned(), "servers share its source, so it must be Kafka", hint);
     };
     if let Some(name) = kafka.options.keys().find(|name| kafka.options.is_written_secret(name)) {
         return refused(
+            format!("source.kafka.options.{name}"),
             &format!("the secret {name} would lie in the storage for all to read"),
             "write { env = \"NAME\" } or { file = \"/PATH\" }, which each server resolves for itself",
         );
     }
     if !config.deployed && !config.transforms.is_empty() {
         return refused(
+            "transforms".to_owned(),
             "its modules lie on one machine",
             "write transforms = \"deployed\" under [pipeline] in place of [[transforms]], then push and deploy them",
         );
     }
     if config.admin.is_some() {
-        return refused("it has an [admin] of its own, and a server runs many pipelines", "remove [admin]");
+        let what = "it has an [admin] of its own, and a server runs many pipelines";
+        return refused("admin".to_owned(), what, "remove [admin]");
     }
     Ok(config)
 }
@@ -138,6 +177,10 @@ pub struct Server {
     pub program: Program,
     /// `user@machine`.
     pub machine: String,
+    /// Its id: one for each start of it.
+    pub host: String,
+    /// `host:port` at which it answers clients of Kafka Connect's API, where it does.
+    pub connect: Option<String>,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -148,19 +191,19 @@ impl Server {
     /// # Errors
     /// The storage does not answer at the start. Later it is tried again, and what runs goes on.
     pub fn run(self, runtime: &dyn Runtime, tokio: &tokio::runtime::Runtime) -> Result<()> {
-        let Self { catalogue, program, machine, stop } = self;
+        let Self { catalogue, program, machine, host, connect, stop } = self;
         let mut wanted = tokio.block_on(catalogue.list())?;
         let mut post = post(catalogue.location());
-        let mut keeper = Keeper::new(program);
-        let host = Id(runtime.random()).to_string();
+        let mut keeper = Keeper::new(host.clone(), program);
         tracing::info!(host, storage = catalogue.location().url, "the server runs");
         let (mut looked, mut told, mut answers) = (Instant::now(), None::<Instant>, true);
         while !stop.load(Ordering::Acquire) {
             let changed = keeper.step(&wanted, Instant::now());
+            keeper.tell_levels();
             if changed || told.is_none_or(|told| told.elapsed() > status::EVERY) {
                 let pipelines = keeper.status();
-                let status =
-                    ServerStatus { host: host.clone(), machine: machine.clone(), at_ms: runtime.now_ms(), pipelines };
+                let (host, machine, connect) = (host.clone(), machine.clone(), connect.clone());
+                let status = ServerStatus { host, machine, connect, at_ms: runtime.now_ms(), pipelines };
                 if let Err(error) = tokio.block_on(post.write(&status)) {
                     tracing::debug!(%error, "cannot tell what runs here");
                 }
@@ -213,7 +256,7 @@ mod tests {
             (format!("{kafka}[source.kafka.options]\n\"client.id\" = {{ file = \"Cargo.toml\" }}"), "cannot read"),
             (format!("{kafka}[no]"), "no"),
         ] {
-            let error = check(&file(&rest)).unwrap_err().to_string();
+            let error = Error::from(check(&file(&rest)).unwrap_err()).to_string();
             assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
         }
     }

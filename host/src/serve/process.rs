@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,7 +18,7 @@ const LAST_WORDS: usize = 12;
 const LONGEST_WORD: usize = 500;
 
 /// What runs a pipeline: a program that takes the path of a pipeline file as its last argument. It ends when its standard input
-/// is closed, so that it does not outlive a server that was killed.
+/// is closed, so that it does not outlive a server that was killed, and takes lines like `log warn,wasmill=debug` there.
 #[derive(Clone)]
 pub struct Program {
     /// Its path.
@@ -29,6 +29,23 @@ pub struct Program {
     pub variables: Vec<(String, String)>,
     /// Where what it logs goes.
     pub log: Log,
+    /// What it logs.
+    pub levels: Arc<Levels>,
+}
+
+/// What processes log, as `WASMILL_LOG` has it; `None`: as they are started.
+#[derive(Default)]
+pub struct Levels(Mutex<Option<Arc<str>>>);
+
+impl Levels {
+    /// What they log from now on.
+    pub fn set(&self, levels: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(levels.into());
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Takes a pipeline's name, and a line that its process wrote to standard error.
@@ -56,6 +73,7 @@ impl Process {
             .args(&program.arguments)
             .arg(&path)
             .envs(program.variables.iter().map(|(name, value)| (name, value)))
+            .envs(program.levels.get().map(|levels| ("WASMILL_LOG", levels.to_string())))
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -77,6 +95,19 @@ impl Process {
             last
         });
         Ok(Self { child, words })
+    }
+
+    /// Its number in the system.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it what to log from now on.
+    pub(super) fn log(&mut self, levels: &str) {
+        if let Some(input) = &mut self.child.stdin {
+            // One that ends hears nothing any more.
+            let _ = writeln!(input, "log {levels}");
+        }
     }
 
     /// Asks it to finish its checkpoint and end.

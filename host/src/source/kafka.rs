@@ -36,7 +36,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::group::{Change, Group};
-pub(super) use self::known::{known_offsets, offsets_at};
+pub(super) use self::known::{cluster_id, known_offsets, offsets_at};
 use self::reader::KafkaReader;
 pub(super) use self::sample::sample;
 use self::topic_ids::TopicIds;

@@ -155,6 +155,12 @@ pub fn known_offsets(
     }
 }
 
+/// The id of a Kafka cluster, as it was given when its storage was formatted. Blocking, for at most `patience`. `None`: no
+/// broker answers in time.
+pub fn kafka_cluster_id(brokers: &str, patience: Duration) -> Option<String> {
+    kafka::cluster_id(brokers, patience)
+}
+
 /// About `count` messages, without joining the group or committing anything: of Kafka the latest, of other sources the
 /// first. Blocking.
 ///

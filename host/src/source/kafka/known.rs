@@ -1,6 +1,7 @@
 //! What Kafka knows of topic partitions, asked from outside of the group: for operators' commands and the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 
@@ -9,6 +10,14 @@ use super::{Client, FIRST_ANSWER, failure, positions, refused, settings};
 use crate::config::KafkaConfig;
 use crate::error::Result;
 use crate::source::{KnownOffsets, TopicPartition, kafka_ffi};
+
+/// The id that the cluster of these brokers has, where one of them tells it within `patience`.
+pub(in crate::source) fn cluster_id(brokers: &str, patience: Duration) -> Option<String> {
+    let mut settings = rdkafka::ClientConfig::new();
+    settings.set("bootstrap.servers", brokers);
+    let client: Client = settings.create_with_context(Group::new(false)).ok()?;
+    client.client().fetch_cluster_id(patience)
+}
 
 /// The first offset of each at or after `timestamp_ms`; the end where there is none. Joins no group.
 pub(in crate::source) fn offsets_at(
