@@ -149,7 +149,7 @@ impl<'c> Contract<'c> {
 }
 
 /// What readers of the files that are there would not bear in new ones. More columns are fine: old files have none.
-fn changes(old: &EventSchema, new: &EventSchema) -> Vec<String> {
+pub fn changes(old: &EventSchema, new: &EventSchema) -> Vec<String> {
     let change = |column: &crate::decode::schema::EventField| {
         let name = &column.name;
         match new.fields.iter().find(|other| other.name == *name) {

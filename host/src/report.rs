@@ -43,6 +43,8 @@ pub enum Ended {
     Finished,
     /// SIGTERM or Ctrl-C; the last range was committed.
     Stopped,
+    /// The table gets new columns; the last range without them was committed.
+    Evolved,
 }
 
 /// From which step, for which reason: how dead letters are counted.
@@ -100,6 +102,30 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// This run and the one behind it, which went on where it ended, as one.
+    pub fn and_then(self, next: Self) -> Self {
+        let mut dead_letters = self.dead_letters;
+        for (cause, count) in next.dead_letters {
+            *dead_letters.entry(cause).or_default() += count;
+        }
+        Self {
+            pipeline: next.pipeline,
+            ended: next.ended,
+            topic_partitions: self.topic_partitions.max(next.topic_partitions),
+            read: self.read + next.read,
+            written: self.written + next.written,
+            filtered: self.filtered + next.filtered,
+            dead_letters,
+            files: self.files + next.files,
+            bytes: self.bytes + next.bytes,
+            checkpoints: self.checkpoints + next.checkpoints,
+            stopped: next.stopped,
+            elapsed: self.elapsed + next.elapsed,
+            cpu: self.cpu + next.cpu,
+            peak_memory: self.peak_memory.max(next.peak_memory),
+        }
+    }
+
     /// All dead letters.
     pub fn dead_lettered(&self) -> u64 {
         self.dead_letters.values().sum()
@@ -156,6 +182,7 @@ impl fmt::Display for Summary {
             Ended::CaughtUp => "caught up",
             Ended::Finished => "source finished",
             Ended::Stopped => "stopped",
+            Ended::Evolved => "the table gets new columns",
         };
         writeln!(f, "{}: {ended} after {:.1} s", self.pipeline, self.elapsed.as_secs_f64())?;
         let line = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<16} {value:>14}");

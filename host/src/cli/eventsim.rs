@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use wasmill::config::{RegistryAuth, SchemaRegistryConfig, Secret, Settings};
+use wasmill::config::{OnIncompatible, RegistryAuth, SchemaRegistryConfig, Secret, Settings};
 use wasmill::error::Error;
 use wasmill::eventsim::output::{self, Key, MessageOptions, OutputOptions, OutputSummary, Transactions};
 use wasmill::eventsim::rate::Rate;
@@ -235,8 +235,14 @@ impl Kafka {
                 RegistryAuth::Basic { username: username.clone(), password: Secret::new(password) }
             }
         };
-        let registry =
-            Client::new(&SchemaRegistryConfig { url: url.clone(), auth, ca: None, table: None, cache: None })?;
+        let registry = Client::new(&SchemaRegistryConfig {
+            url: url.clone(),
+            auth,
+            ca: None,
+            table: None,
+            on_incompatible: OnIncompatible::default(),
+            cache: None,
+        })?;
         let kind = match format {
             EventFormat::Avro => Kind::Avro,
             EventFormat::Protobuf => Kind::Protobuf,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use wasmill::config::Config;
 use wasmill::pipeline::{self, RunOptions};
-use wasmill::report::Progress;
+use wasmill::report::{Ended, Progress, Summary};
 
 use super::live::Live;
 use super::{stop, vet};
@@ -65,7 +65,7 @@ impl Arguments {
             vetting: vet::by_this_program(self.pipeline.clone()),
         };
         let live = Live::start(Arc::clone(&options.progress))?;
-        let result = pipeline::run(&config, &options);
+        let result = self.until_the_end(config, &options);
         drop(live);
         let summary = result?;
         let mut out = std::io::stdout().lock();
@@ -77,5 +77,15 @@ impl Arguments {
         let stopped = summary.stopped.len() as u64;
         let failed = stopped > 0 && (self.fail_if_stopped || stopped >= summary.topic_partitions);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Runs again with the new columns whenever the table gets some.
+    fn until_the_end(&self, config: Config, options: &RunOptions) -> anyhow::Result<Summary> {
+        let mut summary = pipeline::run(&config, options)?;
+        while summary.ended == Ended::Evolved {
+            let config = Config::load(&self.pipeline)?;
+            summary = summary.and_then(pipeline::run(&config, options)?);
+        }
+        Ok(summary)
     }
 }

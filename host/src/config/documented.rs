@@ -71,8 +71,9 @@ fn the_document_names_every_key() {
                         || (block.starts_with("[schema]") && is_registered)
                 };
                 let file: String = blocks.iter().filter(|block| !is_other(block)).copied().collect();
-                let of_registry =
-                    |line: &&str| is_registered || !["table = ", "subject = "].iter().any(|key| line.starts_with(key));
+                let of_registry = |line: &&str| {
+                    is_registered || !["table = ", "subject = ", "evolution = "].iter().any(|key| line.starts_with(key))
+                };
                 let file: String = file.lines().filter(of_registry).map(|line| format!("{line}\n")).collect();
                 let file = file.replacen(starts[0], start, 1).replacen("name = ", name, 1);
                 let path = directory.path().join("p.toml");

@@ -19,6 +19,8 @@ pub struct SchemaRegistryConfig {
     pub ca: Option<PathBuf>,
     /// `[schema]` is made of this schema; `None`: the file has one.
     pub table: Option<TableSchema>,
+    /// What becomes of messages whose schema cannot become the table's.
+    pub on_incompatible: OnIncompatible,
     /// Where known schemas are kept between runs; `None`: nowhere, as there is no such directory.
     pub cache: Option<PathBuf>,
 }
@@ -30,6 +32,28 @@ pub struct TableSchema {
     pub subject: String,
     /// Which of its versions.
     pub version: Version,
+    /// What a host does when that changes.
+    pub evolution: Evolution,
+}
+
+/// What a host does when a new version of the table's schema is registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Evolution {
+    /// The table stays as it was at the host's start.
+    #[default]
+    Fixed,
+    /// Columns that are new are the table's from the next range on; none of them is ever required.
+    AddColumns,
+}
+
+/// What becomes of messages whose schema cannot become the table's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnIncompatible {
+    /// They are dead letters.
+    #[default]
+    DeadLetter,
+    /// Their topic partition stops.
+    Stop,
 }
 
 /// Which version of a subject.
@@ -84,6 +108,12 @@ pub(super) fn schema_registry(root: &Section<'_>, topic: Option<&str>) -> Option
     });
     let auth = auth(&section);
     let table = table(&section, topic);
+    let on_incompatible = match section.optional("on_incompatible") {
+        Some(field) => {
+            value::choice(&field, &[("dead-letter", OnIncompatible::DeadLetter), ("stop", OnIncompatible::Stop)])
+        }
+        None => Some(OnIncompatible::default()),
+    };
     let ca = section.optional("ca").map(|field| file(&field));
     let cache = match section.optional("cache") {
         Some(field) => value::text(&field).map(|text| Some(field.reader().surroundings.working_directory.join(text))),
@@ -95,13 +125,26 @@ pub(super) fn schema_registry(root: &Section<'_>, topic: Option<&str>) -> Option
         Some(path) => Some(path?),
         None => None,
     };
-    Some(SchemaRegistryConfig { url: url?, auth: auth?, ca, table: table?, cache: cache? })
+    Some(SchemaRegistryConfig {
+        url: url?,
+        auth: auth?,
+        ca,
+        table: table?,
+        on_incompatible: on_incompatible?,
+        cache: cache?,
+    })
 }
 
 /// `Some(None)`: the table's columns stand in the file.
 fn table(section: &Section<'_>, topic: Option<&str>) -> Option<Option<TableSchema>> {
     let subject = section.optional("subject").map(|field| value::text(&field));
+    let evolution = section
+        .optional("evolution")
+        .map(|field| value::choice(&field, &[("fixed", Evolution::Fixed), ("add-columns", Evolution::AddColumns)]));
     let Some(field) = section.optional("table") else {
+        if matches!(evolution, Some(Some(Evolution::AddColumns))) {
+            section.mistake("evolution", "has no table = \"latest\" beside it, which says where new columns come from");
+        }
         if subject.is_some() {
             section.mistake("subject", "has no table beside it, which says that the table's columns are made of it");
         }
@@ -121,7 +164,15 @@ fn table(section: &Section<'_>, topic: Option<&str>) -> Option<Option<TableSchem
         Some(subject) => subject?,
         None => format!("{}-value", topic?),
     };
-    Some(Some(TableSchema { subject, version }))
+    let evolution = evolution.unwrap_or(Some(Evolution::Fixed))?;
+    if evolution == Evolution::AddColumns && version != Version::Latest {
+        section.mistake(
+            "evolution",
+            "the table is a fixed version's, so it gets no new columns; wanted table = \"latest\"",
+        );
+        return None;
+    }
+    Some(Some(TableSchema { subject, version, evolution }))
 }
 
 fn auth(section: &Section<'_>) -> Option<RegistryAuth> {

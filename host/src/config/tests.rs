@@ -346,8 +346,8 @@ fn written(config: &Config) -> String {
         token.iter().for_each(|token| writeln!(text, "token = {:?}", token.expose()).unwrap());
     }
     if let Some(registry) = &config.schema_registry {
-        let SchemaRegistryConfig { url, auth, ca: _, table: _, cache } = registry;
-        writeln!(text, "[schema_registry]\nurl = {url:?}").unwrap();
+        let SchemaRegistryConfig { url, auth, ca: _, table: _, on_incompatible: _, cache } = registry;
+        writeln!(text, "[schema_registry]\nurl = {url:?}\non_incompatible = \"stop\"").unwrap();
         match auth {
             RegistryAuth::None => {}
             RegistryAuth::Basic { username, password } => {
@@ -507,6 +507,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 },
                 ca: None,
                 table: None,
+                on_incompatible: OnIncompatible::Stop,
                 cache: Some(format!("/{place}/cache").into()),
             }),
             schema,

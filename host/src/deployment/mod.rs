@@ -12,6 +12,7 @@
 //! This module knows nothing of topic partitions and ranges; when a deployment takes effect is the pipeline's business.
 
 pub mod breaker;
+mod contract;
 pub mod difference;
 pub mod judge;
 mod load;

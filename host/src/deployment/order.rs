@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::judge::Bounds;
-use super::{Action, Deployed, Draft, Entry, Log, Proposal, Request};
+use super::{Action, Deployed, Draft, Entry, Log, Proposal, Request, contract};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
@@ -79,6 +79,7 @@ impl Order {
     pub async fn carry_out(self, place: &Place<'_>, by: &str) -> Result<Outcome> {
         let present = place.log.newest().await?;
         let running = present.as_ref().map(|entry| &entry.deployment);
+        let is_new = !matches!(self.wish, Wish::Rollback(_));
         let (transforms, action, trial) = match self.wish {
             Wish::Deploy(request) => (request.transforms(place.registry, running).await?, Action::Deploy, None),
             Wish::Try { request, topic_partitions, bounds } => {
@@ -106,6 +107,11 @@ impl Order {
             Some(_) => proposal.may_be_canary().err(),
             None if self.allow_schema_change => None,
             None => proposal.keeps_schema().err(),
+        };
+        let refused = match refused {
+            // Whoever goes back has trouble enough.
+            None if is_new => contract::breaks(place, &proposal.deployment.transforms).await?,
+            refused => refused,
         };
         let accepted = match self.dry_run || refused.is_some() || proposal.changes_nothing() {
             true => None,

@@ -13,6 +13,7 @@
 //! them by the hundred thousand. The threads stand here, in [`run`].
 
 pub mod account;
+mod evolution;
 mod herald;
 mod judge;
 pub mod lane;
@@ -38,6 +39,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::account::Account;
+use self::evolution::Evolution;
 use self::listeners::Listeners;
 use self::membership::{Membership, Step, WorkerHandle};
 use self::places::Places;
@@ -81,7 +83,8 @@ pub struct RunOptions {
     pub vetting: Vetting,
 }
 
-/// Runs a pipeline until it ends or is stopped.
+/// Runs a pipeline until it ends or is stopped, or until its table gets new columns ([`Ended::Evolved`]): whoever reads the
+/// pipeline file again then goes on with them.
 pub fn run(config: &Config, options: &RunOptions) -> Result<Summary> {
     let engine = TransformEngine::new(options.module_cache.as_deref())?;
     let choose = |tokio: &tokio::runtime::Handle, runtime: &Arc<dyn Runtime>| {
@@ -244,6 +247,7 @@ impl Parts {
         sweeper::spawn(config, tokio, Arc::clone(&over), Arc::clone(&board), Arc::clone(&self.runtime))?;
         let (change, changes) = channel();
         let workers = handles.len();
+        let schemas = self.chosen.ready()?.decoding.schemas.clone();
         let watch = match self.chosen {
             Chosen::Fixed(_) => None,
             Chosen::Deployed(watch) => Some(watch.spawn(
@@ -255,10 +259,17 @@ impl Parts {
                 Arc::clone(&board),
             )?),
         };
+        let evolution = Evolution::new(config, options.module_cache.clone(), Arc::clone(&self.runtime));
+        if let Some(evolution) = &evolution {
+            schemas.iter().for_each(|schemas| evolution.hold(schemas));
+            tokio.spawn(Arc::clone(evolution).follow(Arc::clone(&over)));
+        }
         let mut listeners = Listeners::new(config, &board.host(), Arc::clone(&self.runtime), tokio)?;
         let mut membership =
             Membership::new(source, self.places, self.runtime, handles, heard, changes, options.until_caught_up);
-        let result = drive(&mut membership, &joins, options, config.limits.shutdown, (&board, &mut listeners));
+        let evolves = || evolution.as_ref().is_some_and(|evolution| evolution.is_wanted());
+        let watched = Watched { workers: &joins, options, shutdown: config.limits.shutdown, evolves: &evolves };
+        let result = drive(&mut membership, &watched, &board, &mut listeners);
         listeners.end(tokio);
         over.store(true, Ordering::Release);
         admin.into_iter().for_each(Server::end);
@@ -315,20 +326,31 @@ impl Parts {
     }
 }
 
+/// What may end a run.
+struct Watched<'a> {
+    workers: &'a [JoinHandle<()>],
+    options: &'a RunOptions,
+    /// How long the last checkpoint may take.
+    shutdown: Duration,
+    /// Whether the table gets new columns.
+    evolves: &'a dyn Fn() -> bool,
+}
+
 /// Steps the membership until the run ends.
 fn drive(
     membership: &mut Membership,
-    workers: &[JoinHandle<()>],
-    options: &RunOptions,
-    shutdown: Duration,
-    (board, listeners): (&Board, &mut Listeners),
+    watched: &Watched<'_>,
+    board: &Board,
+    listeners: &mut Listeners,
 ) -> Result<Ended> {
+    let Watched { workers, options, shutdown, evolves } = watched;
     let mut give_up_at = None;
     let mut told: Option<Instant> = None;
     loop {
         let step = membership.step(NAP)?;
         listeners.tell(std::mem::take(&mut membership.account.news));
         match step {
+            Step::Ended(Ended::Stopped) if !options.stop.load(Ordering::Acquire) => return Ok(Ended::Evolved),
             Step::Ended(ended) => return Ok(ended),
             Step::Busy | Step::Idle => {}
         }
@@ -343,9 +365,9 @@ fn drive(
         if workers.iter().any(JoinHandle::is_finished) {
             return Err(Error::fatal("a worker thread ended; this is a bug in wasmill"));
         }
-        if options.stop.load(Ordering::Acquire) {
+        if options.stop.load(Ordering::Acquire) || evolves() {
             membership.stop();
-            let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + shutdown);
+            let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + *shutdown);
             if Instant::now() >= give_up_at {
                 let message = format!("the last checkpoint was not finished within {shutdown:?}");
                 let hint = "nothing is lost: the range that was open is read again at the next start. A longer \

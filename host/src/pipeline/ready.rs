@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::stages::Stages;
+use super::stages::{SetAsideHow, Stages};
 use super::worker::WorkerDeployment;
 use crate::checkpoint::{DeploymentRecord, TransformRecord};
-use crate::config::{Config, Redaction};
+use crate::config::Config;
 use crate::decode::Decoding;
 use crate::deployment::{self, Log};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub struct Ready {
     partitioner: HivePartitioner,
     /// How messages become rows.
     pub decoding: Decoding,
-    redact: Redaction,
+    set_aside: SetAsideHow,
 }
 
 impl Ready {
@@ -50,7 +50,10 @@ impl Ready {
             chain: Arc::new(chain),
             partitioner,
             decoding,
-            redact: config.dead_letters.redact,
+            set_aside: SetAsideHow {
+                redact: config.dead_letters.redact,
+                on_incompatible: config.schema_registry.as_ref().map(|one| one.on_incompatible).unwrap_or_default(),
+            },
         })
     }
 
@@ -94,7 +97,7 @@ impl Ready {
     pub fn for_worker(&self) -> Result<WorkerDeployment> {
         let number = self.record.number;
         let decoder = self.decoding.decoder()?;
-        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), number, self.redact)?;
+        let stages = Stages::new(decoder, Arc::clone(&self.chain), self.partitioner.clone(), number, self.set_aside)?;
         Ok(WorkerDeployment { record: self.record.clone(), options: self.options.clone(), stages })
     }
 }

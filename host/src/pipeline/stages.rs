@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Redaction;
+use crate::config::{OnIncompatible, Redaction};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::reason;
@@ -31,7 +31,16 @@ pub struct Stages {
     instance: ChainInstance,
     partitioner: HivePartitioner,
     deployment: u64,
-    redact: Redaction,
+    how: SetAsideHow,
+}
+
+/// What becomes of messages that cannot go on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetAsideHow {
+    /// What dead letters leave out.
+    pub redact: Redaction,
+    /// Of messages whose schema cannot become the table's.
+    pub on_incompatible: OnIncompatible,
 }
 
 /// Where the messages of a batch go.
@@ -68,10 +77,10 @@ impl Stages {
         chain: Arc<TransformChain>,
         partitioner: HivePartitioner,
         deployment: u64,
-        redact: Redaction,
+        how: SetAsideHow,
     ) -> Result<Self> {
         let instance = chain.instantiate()?;
-        Ok(Self { decoder: decoder.into(), chain, instance, partitioner, deployment, redact })
+        Ok(Self { decoder: decoder.into(), chain, instance, partitioner, deployment, how })
     }
 
     /// Whether all that the messages of `batch` need to be decoded is here. What is not is being fetched.
@@ -126,6 +135,12 @@ impl Stages {
         let decoded = self.decoder.decode(batch)?;
         let mut aside: Vec<SetAside> = Vec::new();
         for undecodable in &decoded.undecodable {
+            if undecodable.reason == reason::INCOMPATIBLE_SCHEMA && self.how.on_incompatible == OnIncompatible::Stop {
+                let offset = batch.messages.get(undecodable.message as usize).offset;
+                return Err(Error::fatal(format!("the message at offset {offset}: {}", undecodable.detail)).hint(
+                    "on_incompatible = \"stop\" under [schema_registry] stops here; \"dead-letter\" sets such messages aside",
+                ));
+            }
             aside.push(SetAside {
                 message: undecodable.message,
                 stage: Stage::Decode,
@@ -161,7 +176,7 @@ impl Stages {
     fn dead_letter(&self, batch: &SourceBatch, aside: SetAside, now_ms: i64) -> DeadLetter {
         let index = aside.message as usize;
         let message = batch.messages.get(index);
-        let Redaction { payload, key, headers, message: text } = self.redact;
+        let Redaction { payload, key, headers, message: text } = self.how.redact;
         DeadLetter {
             topic: batch.topic_partition.topic.to_string(),
             topic_partition: batch.topic_partition.partition,

@@ -102,6 +102,18 @@ impl Client {
         }
     }
 
+    /// The first version of a subject that was not deleted.
+    ///
+    /// # Errors
+    /// As [`Client::version`].
+    pub async fn first(&self, subject: &str) -> Result<Option<Registered>> {
+        let versions: Vec<u32> = self.get(&["subjects", subject, "versions"]).await?.unwrap_or_default();
+        match versions.into_iter().min() {
+            Some(first) => self.version(subject, &first.to_string()).await,
+            None => Ok(None),
+        }
+    }
+
     /// The names of all subjects.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::client::Client;
 use self::disk::Disk;
-pub use self::schemas::{LookUp, RegistryHealth, Schemas};
+pub use self::schemas::{Gate, LookUp, RegistryHealth, Schemas};
 use crate::config::SchemaRegistryConfig;
 use crate::error::{ErrorKind, Result};
 
@@ -38,6 +38,9 @@ pub struct Referenced {
     pub text: String,
 }
 
+/// The first version of a subject that there is.
+pub const FIRST: &str = "first";
+
 /// A version of a subject, and a note of it in the cache; of a registry that does not answer, what was noted last.
 ///
 /// # Errors
@@ -49,7 +52,11 @@ pub async fn version_or_noted(
 ) -> Result<Option<Registered>> {
     let client = Client::new(config)?;
     let disk = config.cache.as_ref().map(|cache| Disk::new(cache, &config.url));
-    match client.version(subject, version).await {
+    let found = match version {
+        FIRST => client.first(subject).await,
+        version => client.version(subject, version).await,
+    };
+    match found {
         Ok(found) => {
             if let (Some(disk), Some(registered)) = (&disk, &found)
                 && let Err(error) = disk.write_version(subject, version, registered)

@@ -1,7 +1,7 @@
 //! What this process knows of the registry's schemas, and the tasks that find out the rest.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,11 @@ pub struct Schemas {
     runtime: Arc<dyn Runtime>,
     turns: Semaphore,
     state: Mutex<State>,
+    gate: OnceLock<Gate>,
 }
+
+/// Whether messages of a schema wait although it is known. Asked again until they do not.
+pub type Gate = Box<dyn Fn(&Registered) -> bool + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -99,11 +103,27 @@ impl Schemas {
     pub fn new(config: &SchemaRegistryConfig, runtime: Arc<dyn Runtime>) -> Result<Arc<Self>> {
         let client = Client::new(config)?;
         let disk = config.cache.as_deref().map(|directory| Disk::new(directory, client.url()));
-        Ok(Arc::new(Self { client, disk, runtime, turns: Semaphore::new(AT_A_TIME), state: Mutex::default() }))
+        Ok(Arc::new(Self {
+            client,
+            disk,
+            runtime,
+            turns: Semaphore::new(AT_A_TIME),
+            state: Mutex::default(),
+            gate: OnceLock::new(),
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets messages of some schemas wait. The first gate stays.
+    pub fn set_gate(&self, gate: Gate) {
+        let _ = self.gate.set(gate);
+    }
+
+    fn is_held(&self, schema: &Registered) -> bool {
+        self.gate.get().is_some_and(|gate| gate(schema))
     }
 
     /// What is known of this id now. What is not is asked for from now on.
@@ -119,7 +139,8 @@ impl Schemas {
         if state.waiting.contains_key(&id) {
             return LookUp::Waiting;
         }
-        if let Some(schema) = self.disk.as_ref().and_then(|disk| disk.read(id)) {
+        let on_disk = self.disk.as_ref().and_then(|disk| disk.read(id));
+        if let Some(schema) = on_disk.filter(|schema| !self.is_held(schema)) {
             let schema = Arc::new(schema);
             state.known.insert(id, Arc::clone(&schema));
             return LookUp::Known(schema);
@@ -141,6 +162,8 @@ impl Schemas {
                 self.client.schema(id).await
             };
             match outcome {
+                // The table has other things to do first: the run may end meanwhile.
+                Ok(Some(schema)) if self.is_held(&schema) => {}
                 Ok(found) => return self.answered(id, found),
                 Err(error) => self.failed(id, &error, pause),
             }
@@ -205,8 +228,14 @@ impl Schemas {
     /// Schemas of a registry that does not answer, with what was known before.
     pub(crate) fn knowing(known: impl IntoIterator<Item = (u32, Registered)>, missing: &[u32]) -> Arc<Self> {
         let url = "http://127.0.0.1:1".to_owned();
-        let config =
-            SchemaRegistryConfig { url, auth: crate::config::RegistryAuth::None, ca: None, table: None, cache: None };
+        let config = SchemaRegistryConfig {
+            url,
+            auth: crate::config::RegistryAuth::None,
+            ca: None,
+            table: None,
+            on_incompatible: crate::config::OnIncompatible::default(),
+            cache: None,
+        };
         let runtime = crate::runtime::TokioRuntime::new(tokio::runtime::Handle::current());
         let schemas = Self::new(&config, Arc::new(runtime)).unwrap();
         let now = schemas.runtime.elapsed();

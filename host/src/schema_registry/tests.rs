@@ -12,7 +12,7 @@ use axum::http::{Response, StatusCode};
 use serde_json::json;
 
 use super::*;
-use crate::config::{RegistryAuth, SchemaRegistryConfig, Secret};
+use crate::config::{OnIncompatible, RegistryAuth, SchemaRegistryConfig, Secret};
 use crate::runtime::TokioRuntime;
 
 /// What a registry of the test answers.
@@ -66,7 +66,15 @@ impl Registry {
 }
 
 fn config(url: &str) -> SchemaRegistryConfig {
-    SchemaRegistryConfig { url: url.to_owned(), auth: RegistryAuth::None, ca: None, table: None, cache: None }
+    let on_incompatible = OnIncompatible::default();
+    SchemaRegistryConfig {
+        url: url.to_owned(),
+        auth: RegistryAuth::None,
+        ca: None,
+        table: None,
+        on_incompatible,
+        cache: None,
+    }
 }
 
 fn schemas(config: &SchemaRegistryConfig) -> Arc<Schemas> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use wasmill::checkpoint::{DeploymentRecord, TransformRecord};
 use wasmill::config::{
-    Compression, EventTime, FailurePolicy, GuestLimits, Redaction, Settings, TableConfig, TimeUnit, TransformConfig,
+    Compression, EventTime, FailurePolicy, GuestLimits, Settings, TableConfig, TimeUnit, TransformConfig,
 };
 use wasmill::decode::json::JsonDecoder;
 use wasmill::decode::schema::{EventField, EventSchema, EventType};
-use wasmill::pipeline::stages::Stages;
+use wasmill::pipeline::stages::{SetAsideHow, Stages};
 use wasmill::pipeline::worker::WorkerDeployment;
 use wasmill::sink::dead_letter;
 use wasmill::sink::hive::HivePartitioner;
@@ -47,7 +47,7 @@ impl Deployment {
     pub(super) fn stages(&self) -> Stages {
         let (chain, partitioner) = (Arc::clone(&self.chain), self.partitioner.clone());
         let decoder = JsonDecoder::new(&self.schema);
-        Stages::new(decoder, chain, partitioner, self.record.number, Redaction::default()).unwrap()
+        Stages::new(decoder, chain, partitioner, self.record.number, SetAsideHow::default()).unwrap()
     }
 
     /// The same, for a worker.
