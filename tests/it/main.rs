@@ -24,6 +24,7 @@ mod readme;
 mod record_formats;
 mod replay;
 mod reprocess;
+mod schema_evolution;
 mod schema_registry;
 mod serve;
 mod servers;

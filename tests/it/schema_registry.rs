@@ -13,19 +13,19 @@ use crate::kafka::broker;
 use crate::servers;
 
 /// One at a time: one of them makes the registry silent.
-static REGISTRY: Mutex<()> = Mutex::new(());
+pub(crate) static REGISTRY: Mutex<()> = Mutex::new(());
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pipeline that reads one of the formats into a local table.
-struct Job {
+pub(crate) struct Job {
     topic: String,
     format: &'static str,
-    directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Job {
-    fn new(name: &str, format: &'static str) -> Self {
+    pub(crate) fn new(name: &str, format: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let job = Self { topic: broker::topic(name, 2, &[]), format, directory };
         let (base, topic) = (job.directory.path().display(), &job.topic);
@@ -45,7 +45,15 @@ impl Job {
         job
     }
 
-    fn pipeline(&self) -> PathBuf {
+    /// Makes the table's columns of a registered schema: `keys` of `[schema_registry]` in place of `[schema]`.
+    pub(crate) fn follows(&self, keys: &str) {
+        let text = std::fs::read_to_string(self.pipeline()).expect("the pipeline file");
+        let (head, rest) = text.split_once("[schema]\n").expect("a schema");
+        let (_, tail) = rest.split_once("[table]").expect("a table");
+        std::fs::write(self.pipeline(), format!("{head}{keys}\n[table]{tail}")).expect("a pipeline file");
+    }
+
+    pub(crate) fn pipeline(&self) -> PathBuf {
         self.directory.path().join("pipeline.toml")
     }
 
@@ -56,7 +64,7 @@ impl Job {
         assert!(output.status.success(), "{words:?}: {}{}", stdout(&output), stderr(&output));
     }
 
-    fn produce(&self, first: usize, count: usize, how: &[&str]) {
+    pub(crate) fn produce(&self, first: usize, count: usize, how: &[&str]) {
         let (brokers, registry) = (servers::kafka(), servers::registry());
         let (first, count) = (first.to_string(), count.to_string());
         let mut words = vec!["produce", "--brokers", &brokers, "--registry", &registry, "--topic", &self.topic];
@@ -64,13 +72,13 @@ impl Job {
         self.python(&[&words[..], how].concat());
     }
 
-    fn check(&self, older: usize, newer: usize) {
+    pub(crate) fn check(&self, older: usize, newer: usize) {
         let table = self.directory.path().join("table");
         let (older, newer) = (older.to_string(), newer.to_string());
         self.python(&["check", "--table", table.to_str().expect("a path"), "--older", &older, "--newer", &newer]);
     }
 
-    fn wasmill(&self, verb: &[&str], more: &[&str]) -> Value {
+    pub(crate) fn wasmill(&self, verb: &[&str], more: &[&str]) -> Value {
         let pipeline = self.pipeline();
         let words = [verb, &[pipeline.to_str().expect("a path"), "--json"], more].concat();
         let output = run(&words);
@@ -78,14 +86,14 @@ impl Job {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
-    fn host(&self) -> Child {
+    pub(crate) fn host(&self) -> Child {
         let log = std::fs::File::create(self.directory.path().join("host.log")).expect("a log file");
         let mut command = binary::command();
         command.arg("run").arg(self.pipeline()).stdout(Stdio::null()).stderr(log);
         command.spawn().expect("the host can be started")
     }
 
-    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
             let log = || std::fs::read_to_string(self.directory.path().join("host.log")).unwrap_or_default();
@@ -119,10 +127,7 @@ fn the_table_is_made_of_the_registered_schema() {
     let job = Job::new("avro-table", "avro");
     job.produce(0, 300, &[]);
     job.produce(300, 200, &["--newer"]);
-    let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
-    let (head, rest) = text.split_once("[schema]\n").expect("a schema");
-    let (_, tail) = rest.split_once("[table]").expect("a table");
-    std::fs::write(job.pipeline(), format!("{head}table = \"latest\"\n[table]{tail}")).expect("a pipeline file");
+    job.follows("table = \"latest\"");
     assert_eq!(job.wasmill(&["run"], &["--until", "caught-up"])["written"], 500);
     job.check(300, 200);
     // Without the registry, the table is what it was.
@@ -131,7 +136,8 @@ fn the_table_is_made_of_the_registered_schema() {
     servers::cluster(&["cont", "registry"]);
     assert_eq!(seen.expect("the last schema is noted"), 500);
     // A version that is not there is told, with what there is.
-    std::fs::write(job.pipeline(), format!("{head}table = 9\n[table]{tail}")).expect("a pipeline file");
+    let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
+    std::fs::write(job.pipeline(), text.replace("\"latest\"", "9")).expect("a pipeline file");
     let output = run(&["check", job.pipeline().to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stdout(&output).contains("no version 9 of subject"), "{}", stdout(&output));
@@ -176,10 +182,7 @@ fn a_new_version_is_checked_before_it_is_used() {
     assert!(found.iter().any(|finding| finding["why"].to_string().contains("string cannot become long")), "{found:?}");
 
     // Where the table follows the subject, its columns must stay.
-    let text = std::fs::read_to_string(job.pipeline()).expect("the pipeline file");
-    let (head, rest) = text.split_once("[schema]\n").expect("a schema");
-    let (_, tail) = rest.split_once("[table]").expect("a table");
-    std::fs::write(job.pipeline(), format!("{head}table = \"latest\"\n[table]{tail}")).expect("a pipeline file");
+    job.follows("table = \"latest\"");
     assert_eq!(check("more.avsc", with(string("later"))), Vec::<Value>::new());
     let mut without = avro.clone();
     without["fields"].as_array_mut().expect("fields").retain(|field| field["name"] != "name");

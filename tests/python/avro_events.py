@@ -1,9 +1,9 @@
 """Events in Avro, written by Confluent's own serializer through a real registry; and whether a table holds them.
 
-    avro_events.py produce --brokers B --registry URL --topic T [--newer | --bad] --count N --from N
+    avro_events.py produce --brokers B --registry URL --topic T [--added | --newer | --bad] --count N --from N
     avro_events.py check --table DIR --older N --newer N
 
-`produce --newer` writes with a later schema: a field more, and one that has become wider. `--bad` writes what cannot be decoded.
+`produce --added` writes with a later schema: a field more; `--newer` with one that has become wider, too. `--bad` writes what cannot be decoded.
 `check` shares no code with wasmill: fastavro made the bytes, pyarrow reads the table.
 """
 
@@ -42,8 +42,8 @@ OLDER = {
         },
     ],
 }  # fmt: skip
-NEWER = {**OLDER, "fields": [*OLDER["fields"], {"name": "more", "type": ["null", "string"], "default": None}]}
-NEWER["fields"][1] = {"name": "count", "type": "long"}
+ADDED = {**OLDER, "fields": [*OLDER["fields"], {"name": "more", "type": ["null", "string"], "default": None}]}
+NEWER = {**ADDED, "fields": [{"name": "count", "type": "long"} if one["name"] == "count" else one for one in ADDED["fields"]]}
 
 
 def event(n, newer):
@@ -65,12 +65,12 @@ def event(n, newer):
 
 def produce(options):
     registry = SchemaRegistryClient({"url": options.registry})
-    schema = json.dumps(NEWER if options.newer else OLDER)
+    schema = json.dumps(NEWER if options.newer else ADDED if options.added else OLDER)
     serialize = AvroSerializer(registry, schema)
     context = SerializationContext(options.topic, MessageField.VALUE)
     producer = Producer({"bootstrap.servers": options.brokers})
     for n in range(options.first, options.first + options.count):
-        payload = serialize(event(n, options.newer), context)
+        payload = serialize(event(n, options.newer or options.added), context)
         if options.bad:
             # Cut short, an id that nobody has, and no frame at all: by turns.
             payload = [payload[:-2], payload[:1] + (2_000_000_000).to_bytes(4, "big") + payload[5:], b"{}"][n % 3]
@@ -116,6 +116,7 @@ def main(description, produce, event):
     for name in ("brokers", "registry", "topic"):
         made.add_argument(f"--{name}", required=True)
     made.add_argument("--newer", action="store_true")
+    made.add_argument("--added", action="store_true")
     made.add_argument("--bad", action="store_true")
     made.add_argument("--count", type=int, required=True)
     made.add_argument("--from", dest="first", type=int, required=True)
