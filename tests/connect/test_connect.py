@@ -14,6 +14,7 @@ import pyarrow.dataset
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kafka_connect import KafkaConnect
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sides import WASMILL, Server, Sides, ask, environment, pipeline, until
 
 
@@ -234,6 +235,24 @@ class BesideAWorker(Case):
         until("another process", lambda: self.pid(servers[mine], but=pids[mine]))
         self.assertEqual(until("the other one", lambda: self.pid(servers[1 - mine])), pids[1 - mine])
         second.end()
+
+    def test_each_pipeline_is_a_target_of_prometheus(self):
+        produce(self.topic, 20)
+        self.assertEqual(ask(self.server.url, path="/targets")[2], [])
+        self.assertEqual(ask(self.server.url, path="/metrics/a")[0], 404)
+        self.both("POST", "/connectors", self.create())
+        self.states("a", "RUNNING", "RUNNING")
+        (target,) = until("a target", lambda: ask(self.server.url, path="/targets")[2])
+        self.assertEqual(target["labels"]["pipeline"], "a")
+        path, (address,) = target["labels"]["__metrics_path__"], target["targets"]
+
+        def written():
+            status, _, text = ask(f"http://{address}", path=path)
+            families = text_string_to_metric_families(text) if status == 200 else []
+            samples = [sample for family in families for sample in family.samples]
+            return [sample.value for sample in samples if sample.name == "wasmill_rows_written_total"] == [20]
+
+        until("20 rows in the numbers", written)
 
     def test_what_fails_is_told_and_restarted(self):
         broken = pipeline(self.directory / "b", "no-such-topic")

@@ -17,6 +17,7 @@ mod changes;
 mod definitions;
 mod flat;
 mod loggers;
+mod metrics;
 mod plugin;
 mod routes;
 mod state;

@@ -16,7 +16,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::Office;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
-use super::{changes, loggers, plugin};
+use super::{changes, loggers, metrics, plugin};
 use crate::admin::tokens::Role;
 use crate::source;
 
@@ -55,6 +55,8 @@ pub(super) fn service(office: Arc<Office>) -> IntoMakeServiceWithConnectInfo<Rou
         .route("/connector-plugins/{class}/config/validate", put(plugin::validate))
         .route("/admin/loggers", get(loggers::list))
         .route("/admin/loggers/{name}", get(loggers::show).put(loggers::set))
+        .route("/targets", get(metrics::targets))
+        .route("/metrics/{name}", get(metrics::numbers))
         .fallback(|| async { Refusal::missing("HTTP 404 Not Found") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed")

@@ -204,25 +204,28 @@ impl Office {
         known
     }
 
+    /// What the processes of a pipeline tell of themselves; none where their statuses cannot be read.
+    ///
+    /// # Errors
+    /// Its file says nothing here.
+    pub(super) async fn hosts(&self, entry: &Entry) -> std::result::Result<Vec<HostStatus>, String> {
+        let known = self.known(entry).await;
+        let config = known.as_ref().as_ref().map_err(Clone::clone)?;
+        let read = match Registry::open(config, Arc::clone(&self.runtime)) {
+            Ok(registry) => Post::new(registry.location().clone(), &entry.name).read(self.runtime.now_ms()).await,
+            Err(error) => Err(error),
+        };
+        Ok(read.unwrap_or_else(|error| {
+            tracing::debug!(pipeline = entry.name, %error, "its hosts' statuses cannot be read");
+            Vec::new()
+        }))
+    }
+
     /// What a pipeline does.
     pub(super) async fn status(&self, entry: &Entry, servers: &[ServerStatus]) -> ConnectorStatus {
-        let known = self.known(entry).await;
-        let (hosts, broken) = match known.as_ref() {
-            Ok(config) => {
-                let registry = Registry::open(config, Arc::clone(&self.runtime));
-                let hosts = match registry {
-                    Ok(registry) => {
-                        Post::new(registry.location().clone(), &entry.name).read(self.runtime.now_ms()).await
-                    }
-                    Err(error) => Err(error),
-                };
-                let hosts = hosts.unwrap_or_else(|error| {
-                    tracing::debug!(pipeline = entry.name, %error, "its hosts' statuses cannot be read");
-                    Vec::new()
-                });
-                (hosts, None)
-            }
-            Err(why) => (Vec::new(), Some(why.clone())),
+        let (hosts, broken) = match self.hosts(entry).await {
+            Ok(hosts) => (hosts, None),
+            Err(why) => (Vec::new(), Some(why)),
         };
         ConnectorStatus::new(self, entry, servers, &hosts, broken)
     }
