@@ -3,6 +3,7 @@
 //! The sink encodes and stages; it knows nothing of Kafka, of the chain, or of what a transform is.
 
 pub mod dead_letter;
+mod encodings;
 pub mod hive;
 pub mod hive_path;
 pub mod owner;

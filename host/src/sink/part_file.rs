@@ -9,7 +9,7 @@
 //! does not. Rows that come two by two are held in Arrow's row format: an array costs some 500 bytes by itself.
 //!
 //! What readers get: no partition columns (the caller's schema has none), timestamps in microseconds UTC, statistics and page
-//! index, dictionaries on text only (a dictionary per number column is what makes open files expensive).
+//! index, and for each column the encoding that its first rows ask for ([`encodings`]).
 
 use std::collections::HashSet;
 use std::mem;
@@ -27,6 +27,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::encodings::{self, Choice};
 use crate::config::Compression;
 use crate::error::{Error, Result};
 
@@ -59,12 +60,15 @@ const COLUMN_BYTES: usize = 2 << 10;
 #[derive(Debug, Clone)]
 pub struct PartFileOptions {
     schema: SchemaRef,
-    properties: Arc<WriterProperties>,
-    /// The same for files of few rows.
-    of_few: Arc<WriterProperties>,
-    columns: usize,
+    codec: basic::Compression,
+    row_group_bytes: usize,
+    /// The columns as Parquet has them: a nested one is several.
+    leaves: Arc<[Leaf]>,
     column_bytes: usize,
 }
+
+/// A column as Parquet has it, by its path there.
+type Leaf = Vec<String>;
 
 impl PartFileOptions {
     /// Options for files with the columns of `schema` (without those in the path), compressed so, of about
@@ -85,35 +89,37 @@ impl PartFileOptions {
         for field in schema.fields() {
             push_leaves(field, &mut Vec::new(), &mut leaves);
         }
-        let properties = |dictionaries: bool| {
-            let mut properties = WriterProperties::builder()
-                .set_compression(codec)
-                .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
-                .set_statistics_enabled(EnabledStatistics::Page)
-                .set_dictionary_enabled(false)
-                .set_data_page_row_count_limit(PAGE_ROWS)
-                .set_max_row_group_bytes(Some(row_group_bytes));
-            for (path, kind) in &leaves {
-                let path = ColumnPath::new(path.clone());
-                match kind {
-                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                        properties = properties.set_column_dictionary_enabled(path, dictionaries);
-                    }
-                    DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => {
-                        properties = properties.set_column_encoding(path, Encoding::PLAIN);
-                    }
-                    _ => {}
-                }
-            }
-            Arc::new(properties.build())
-        };
-        let (properties, of_few) = (properties(true), properties(false));
-        Ok(Self { schema, properties, of_few, columns: leaves.len(), column_bytes })
+        Ok(Self { schema, codec, row_group_bytes, leaves: leaves.into(), column_bytes })
+    }
+
+    /// What a file is written with whose first rows these are.
+    fn properties(&self, first: &[RecordBatch]) -> WriterProperties {
+        let mut properties = WriterProperties::builder()
+            .set_compression(self.codec)
+            .set_created_by(format!("wasmill {}", env!("CARGO_PKG_VERSION")))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_dictionary_enabled(false)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_max_row_group_bytes(Some(self.row_group_bytes));
+        let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
+        for leaf in self.leaves.iter() {
+            let path = ColumnPath::new(leaf.clone());
+            let choice = match rows < DICTIONARY_ROWS {
+                true => Choice::Plain,
+                false => encodings::choose(encodings::leaf(first, leaf)),
+            };
+            properties = match choice {
+                Choice::Plain => properties.set_column_encoding(path, Encoding::PLAIN),
+                Choice::Delta => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                Choice::Dictionary => properties.set_column_dictionary_enabled(path, true),
+            };
+        }
+        properties.build()
     }
 }
 
-/// Paths and types of a field's leaves, as Parquet names them.
-fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, DataType)>) {
+/// Paths of a field's leaves, as Parquet names them.
+fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
     parents.push(field.name().clone());
     match field.data_type() {
         DataType::List(item) | DataType::LargeList(item) => {
@@ -123,7 +129,7 @@ fn push_leaves(field: &Field, parents: &mut Vec<String>, leaves: &mut Vec<(Vec<S
         }
         DataType::Struct(fields) => fields.iter().for_each(|field| push_leaves(field, parents, leaves)),
         DataType::Map(entries, _) => push_leaves(entries, parents, leaves),
-        kind => leaves.push((parents.clone(), kind.clone())),
+        _ => leaves.push(parents.clone()),
     }
     parents.pop();
 }
@@ -183,13 +189,10 @@ impl PartFile {
         match &mut self.writer {
             Some(writer) => Ok(writer),
             none => {
-                let PartFileOptions { schema, properties, of_few, .. } = &self.options;
-                let properties = if self.waiting_rows < DICTIONARY_ROWS { of_few } else { properties };
+                let properties = self.options.properties(&self.waiting);
                 // Without the Arrow schema in the footer: Parquet's own types say all there is, and each file is smaller.
-                let options = ArrowWriterOptions::new()
-                    .with_properties(WriterProperties::clone(properties))
-                    .with_skip_arrow_metadata(true);
-                let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options);
+                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.options.schema), options);
                 Ok(none.insert(writer.map_err(failed)?))
             }
         }
@@ -201,7 +204,7 @@ impl PartFile {
     }
 
     fn encoder_bytes(&self) -> usize {
-        self.options.columns * self.options.column_bytes
+        self.options.leaves.len() * self.options.column_bytes
     }
 
     /// Appends rows, in the columns of the schema.
@@ -246,6 +249,7 @@ impl PartFile {
 
     fn encode_waiting(&mut self) -> Result<()> {
         self.end_small()?;
+        self.writer()?;
         let waiting = mem::take(&mut self.waiting);
         let writer = self.writer()?;
         for batch in waiting {
