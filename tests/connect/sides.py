@@ -133,7 +133,7 @@ class Sides:
             sent = body(side) if callable(body) else body
             answers[side] = ask(url, method, path.replace("CLASS", self.configs[side]["connector.class"]), sent, raw)
         (status, headers, worker), (ours, own_headers, found) = answers["worker"], answers["wasmill"]
-        told = f"{method} {path}: the worker says {status} {worker!r}, wasmill {ours} {found!r}"
+        told = f"{method} {path}: the worker says {status} {repr(worker)[:1000]}, wasmill {ours} {repr(found)[:1000]}"
         if ours != (wasmill or status):
             raise AssertionError(told)
         if ("Location" in headers) != ("Location" in own_headers):

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use wasmill::config::{Config, Surroundings};
 
@@ -64,7 +65,8 @@ fn the_pipeline_file_is_read() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("keep_plays.wasm"), b"").expect("a file");
     let here = Surroundings::of_this_process().expect("a process");
-    let surroundings = Surroundings { variable: |_| None, working_directory: directory.path().to_owned(), ..here };
+    let surroundings =
+        Surroundings { variable: Arc::new(|_| None), working_directory: directory.path().to_owned(), ..here };
     let pipeline = block(&readme, "## Describe a pipeline", "toml");
     let config = Config::parse(Path::new("pipeline.toml"), pipeline, &surroundings);
     assert_eq!(config.map_err(|mistakes| mistakes.to_string()).expect("no mistakes").transforms.len(), 1);

@@ -92,18 +92,19 @@ pub(crate) fn start(options: &Options) {
     let is_wrong = asked.as_deref().is_some_and(|text| EnvFilter::try_new(text).is_err());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(levels(options)))
-        .with_filter_reloading()
         .with_writer(AboveLiveLines)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none());
     let reload: Reload = match options.log_format {
         Format::Text => {
+            // Last: the handle is of the type that the others make.
+            let builder = builder.with_filter_reloading();
             let handle = builder.reload_handle();
             builder.init();
             Box::new(move |filter| handle.reload(filter))
         }
         Format::Json => {
-            let builder = builder.json();
+            let builder = builder.json().with_filter_reloading();
             let handle = builder.reload_handle();
             builder.init();
             Box::new(move |filter| handle.reload(filter))

@@ -110,22 +110,34 @@ struct Show {
 /// Let a pipeline run nowhere until it is resumed. Each process finishes its checkpoint first.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wasmill pipeline stop listen-events --note \"the namenode moves\"")]
-struct Stop(#[command(flatten)] Changed);
+struct Stop {
+    #[command(flatten)]
+    changed: Changed,
+}
 
 /// Let a pipeline run that was stopped, or paused by a client of Kafka Connect's API.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wasmill pipeline resume listen-events")]
-struct Resume(#[command(flatten)] Changed);
+struct Resume {
+    #[command(flatten)]
+    changed: Changed,
+}
 
 /// Start a pipeline anew on all servers. Each process finishes its checkpoint first: nothing is lost or doubled.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wasmill pipeline restart listen-events --note \"the password was changed\"")]
-struct Restart(#[command(flatten)] Changed);
+struct Restart {
+    #[command(flatten)]
+    changed: Changed,
+}
 
 /// Let a pipeline run nowhere. Its table, dead letters and checkpoints stay: applied again, it goes on where it was.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wasmill pipeline delete listen-events --note \"moved to the other cluster\"")]
-struct Delete(#[command(flatten)] Changed);
+struct Delete {
+    #[command(flatten)]
+    changed: Changed,
+}
 
 /// Which pipeline is changed, and why.
 #[derive(clap::Args)]
@@ -157,10 +169,10 @@ impl Arguments {
             Verb::Apply(apply) => apply.run(),
             Verb::List(list) => list.run(),
             Verb::Show(show) => show.run(),
-            Verb::Stop(Stop(change)) => change.run(Change::Stop),
-            Verb::Resume(Resume(change)) => change.run(Change::Resume),
-            Verb::Restart(Restart(change)) => change.run(Change::Restart),
-            Verb::Delete(Delete(change)) => change.run(Change::Delete),
+            Verb::Stop(Stop { changed }) => changed.run(Change::Stop),
+            Verb::Resume(Resume { changed }) => changed.run(Change::Resume),
+            Verb::Restart(Restart { changed }) => changed.run(Change::Restart),
+            Verb::Delete(Delete { changed }) => changed.run(Change::Delete),
         }
     }
 }
@@ -168,7 +180,7 @@ impl Arguments {
 impl Apply {
     fn run(self) -> anyhow::Result<ExitCode> {
         let text = read(&self.file)?;
-        let config = serve::check(&text).map_err(Error::from)?;
+        let config = serve::check(&text, None).map_err(Error::from)?;
         let Desk { catalogue, tokio } = self.shared.open()?;
         let wanted = Wanted { name: &config.name, file: &text, connector: None, target: None };
         let applied = tokio.block_on(catalogue.apply(wanted, &super::operator(), &self.note))?;

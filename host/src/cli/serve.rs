@@ -12,7 +12,7 @@ use wasmill::config::AdminTls;
 use wasmill::connect::{self, Loggers};
 use wasmill::error::Error;
 use wasmill::runtime::{Runtime, TokioRuntime};
-use wasmill::serve::{Levels, Program, Server};
+use wasmill::serve::{BROKERS, Levels, Program, Server};
 
 use super::pipeline::Shared;
 use super::{logging, stop};
@@ -63,7 +63,7 @@ impl Arguments {
         arguments.extend(["run", "--end-with-stdin"].map(OsString::from));
         let mut variables = Vec::new();
         if let Some(brokers) = &self.brokers {
-            variables.push(("WASMILL_BROKERS".to_owned(), brokers.clone()));
+            variables.push((BROKERS.to_owned(), brokers.clone()));
         }
         let is_json = logging.is_json();
         let log = Arc::new(move |pipeline: &str, line: &str| {
@@ -76,14 +76,11 @@ impl Arguments {
         let levels = Arc::new(Levels::default());
         let program = Program { path, arguments, variables, log, levels: Arc::clone(&levels) };
         let (machine, runtime) = (super::operator(), Arc::new(TokioRuntime::new(desk.tokio.handle().clone())));
-        let loggers = Loggers::new(
-            &logging::levels(logging),
-            Box::new(move |text| {
-                logging::set(text)?;
-                levels.set(text);
-                Ok(())
-            }),
-        );
+        let loggers = Loggers::new(&logging::levels(logging), move |text| {
+            logging::set(text)?;
+            levels.set(text);
+            Ok(())
+        });
         let tls = self.certificate.zip(self.key).map(|(certificate, key)| AdminTls {
             certificate,
             key,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::load::examine;
 use super::{SchemaRegistryConfig, Surroundings, TableSchema};
@@ -34,7 +35,7 @@ fn examples(text: &str) -> Vec<&str> {
 }
 
 fn surroundings(directory: &Path) -> Surroundings {
-    Surroundings { variable: |_| None, working_directory: directory.to_owned(), registered: no_registry }
+    Surroundings { variable: Arc::new(|_| None), working_directory: directory.to_owned(), registered: no_registry }
 }
 
 /// What the document's schema says, whatever is asked for.

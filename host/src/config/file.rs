@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
@@ -24,12 +25,15 @@ const REFERENCED_FILE_BYTES: u64 = 1 << 20;
 /// What a pipeline file can refer to besides itself.
 pub struct Surroundings {
     /// Looks up an environment variable.
-    pub variable: fn(&str) -> Option<String>,
+    pub variable: Variable,
     /// Relative locations are resolved against this directory. Absolute.
     pub working_directory: PathBuf,
     /// The columns of a table that are made of a schema in the registry; the error says what to do.
     pub registered: fn(&SchemaRegistryConfig, &TableSchema) -> Result<EventSchema, String>,
 }
+
+/// Looks up an environment variable.
+pub type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Collects what is learnt while one file is read.
 pub(super) struct Reader<'e> {

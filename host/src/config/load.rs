@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -74,7 +75,8 @@ impl Surroundings {
     pub fn of_this_process() -> Result<Self> {
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::fatal("cannot tell the working directory").because(error))?;
-        Ok(Self { variable: |name| std::env::var(name).ok(), working_directory, registered: registered::fetch })
+        let variable = Arc::new(|name: &str| std::env::var(name).ok());
+        Ok(Self { variable, working_directory, registered: registered::fetch })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::admin::file;
-use super::file::Section;
+use super::file::{Section, Variable};
 use super::secret::Secret;
 use super::value;
 
@@ -117,7 +117,7 @@ pub(super) fn schema_registry(root: &Section<'_>, topic: Option<&str>) -> Option
     let ca = section.optional("ca").map(|field| file(&field));
     let cache = match section.optional("cache") {
         Some(field) => value::text(&field).map(|text| Some(field.reader().surroundings.working_directory.join(text))),
-        None => Some(users_cache(section.reader.surroundings.variable)),
+        None => Some(users_cache(&section.reader.surroundings.variable)),
     };
     section.finish();
     // What is there and wrong is a mistake already.
@@ -199,7 +199,7 @@ fn auth(section: &Section<'_>) -> Option<RegistryAuth> {
 }
 
 /// Where a user's programs keep what they can fetch again.
-fn users_cache(variable: fn(&str) -> Option<String>) -> Option<PathBuf> {
+fn users_cache(variable: &Variable) -> Option<PathBuf> {
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("wasmill").join("schemas"))

@@ -89,8 +89,8 @@ impl Office {
             return Err(Refusal::wrong(message));
         }
         must_not_look_outside(caller, config)?;
-        let checked = config.clone();
-        match tokio::task::spawn_blocking(move || plugin::make(&checked)).await {
+        let (checked, brokers) = (config.clone(), self.brokers.clone());
+        match tokio::task::spawn_blocking(move || plugin::make(&checked, brokers.as_deref())).await {
             Ok(made) => made.map_err(|wrong| Refusal::invalid(&wrong)),
             Err(_) => Err(Error::fatal("checking the configuration panicked; this is a bug in wasmill").into()),
         }

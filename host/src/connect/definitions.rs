@@ -42,6 +42,8 @@ const SWITCHES: [&str; 1] = ["storage.sync_on_close"];
 const SECRETS: [&str; 3] = ["schema_registry.password", "schema_registry.token", "webhook.token"];
 /// Keys that a connector may leave out though a pipeline file may not.
 const FILLED_IN: [&str; 2] = ["source.kafka.brokers", "source.kafka.group"];
+/// Sections that each pipeline has; of others, nothing is required.
+const ALWAYS: [&str; 4] = ["source.kafka", "table", "dead_letters", "checkpoint"];
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,11 @@ pub(super) fn all() -> &'static [Definition] {
         all
     });
     &ALL
+}
+
+/// Those that are one key each.
+pub(super) fn single() -> impl Iterator<Item = &'static Definition> {
+    all().iter().filter(|definition| !definition.name.contains('*'))
 }
 
 /// The key of that name, for those that stand for many too: `source.kafka.options.*`, `schema.*`.
@@ -210,7 +217,7 @@ fn section_keys(section: &str) -> Vec<Definition> {
             continue;
         }
         let mut made = definition(key, section, plain(wanted));
-        made.required = default == "required" && !FILLED_IN.contains(&key);
+        made.required = default == "required" && ALWAYS.contains(&section) && !FILLED_IN.contains(&key);
         made.importance = if default == "required" { "HIGH" } else { "MEDIUM" };
         made.default_value = match key {
             "source.kafka.brokers" => Some("${env:WASMILL_BROKERS}".to_owned()),
@@ -240,7 +247,9 @@ fn plain(text: &str) -> String {
     let mut rest = text;
     // Links keep their text.
     while let Some((before, after)) = rest.split_once("](") {
-        plain.push_str(&before.replacen('[', "", 1));
+        let (head, text) = before.rsplit_once('[').unwrap_or(("", before));
+        plain.push_str(head);
+        plain.push_str(text);
         rest = after.split_once(')').map_or("", |(_, rest)| rest);
     }
     plain.push_str(rest);

@@ -14,12 +14,10 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use super::definitions::{self, Kind};
+use crate::serve::BROKERS;
 
 /// The one class of connectors.
 pub(super) const CLASS: &str = "wasmill";
-
-/// What a connector's brokers are unless it says so.
-const BROKERS: &str = "WASMILL_BROKERS";
 
 /// What is wrong with one key.
 #[derive(Debug, Clone, PartialEq, Eq)]

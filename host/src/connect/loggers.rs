@@ -30,7 +30,7 @@ pub struct Loggers {
 }
 
 /// Takes levels as `WASMILL_LOG` has them: `warn,wasmill=info`.
-pub type Apply = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
+type Apply = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Level {
@@ -41,7 +41,7 @@ struct Level {
 
 impl Loggers {
     /// `levels` at the start, as `WASMILL_LOG` has them.
-    pub fn new(levels: &str, apply: Apply) -> Self {
+    pub fn new(levels: &str, apply: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> Self {
         let mut known = BTreeMap::new();
         for directive in levels.split(',') {
             let (name, level) = directive.split_once('=').unwrap_or((ROOT, directive));
@@ -50,7 +50,7 @@ impl Loggers {
             }
         }
         known.entry(ROOT.to_owned()).or_insert(Level { level: "ERROR", last_modified: None });
-        Self { levels: Mutex::new(known), apply }
+        Self { levels: Mutex::new(known), apply: Box::new(apply) }
     }
 
     fn levels(&self) -> MutexGuard<'_, BTreeMap<String, Level>> {
@@ -154,10 +154,10 @@ mod tests {
         let applied = Arc::new(Mutex::new(Vec::new()));
         let apply = {
             let applied = Arc::clone(&applied);
-            Box::new(move |text: &str| {
+            move |text: &str| {
                 applied.lock().unwrap().push(text.to_owned());
                 Ok(())
-            })
+            }
         };
         let loggers = Loggers::new("warn,wasmill=info", apply);
         assert_eq!(loggers.set("wasmill.sink", "DEBUG", 1).unwrap(), ["wasmill.sink"]);

@@ -1,12 +1,14 @@
 //! `/connector-plugins`: the one class of connectors, its keys, and whether a configuration is a good one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
+use super::Office;
 use super::answer::{Answer, Refusal};
 use super::caller::Caller;
 use super::flat::{CLASS, Wrong};
@@ -28,7 +30,7 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// All that is wrong with it, by key.
-pub(super) fn make(config: &BTreeMap<String, String>) -> Result<Made, Vec<Wrong>> {
+pub(super) fn make(config: &BTreeMap<String, String>, brokers: Option<&str>) -> Result<Made, Vec<Wrong>> {
     let mut wrong = common(config);
     let file = match flat::to_file(config) {
         Ok(file) => file,
@@ -37,7 +39,7 @@ pub(super) fn make(config: &BTreeMap<String, String>) -> Result<Made, Vec<Wrong>
             return Err(wrong);
         }
     };
-    match serve::check(&file) {
+    match serve::check(&file, brokers) {
         Ok(made) if wrong.is_empty() => Ok(Made { file, config: made }),
         Ok(_) => Err(wrong),
         Err(unfit) => {
@@ -100,10 +102,15 @@ pub(super) async fn keys(caller: Caller, Path(class): Path<String>) -> Answer<Js
     if class != CLASS {
         return Err(Refusal::missing(format!("Unknown plugin {class}.")));
     }
-    Ok(Json(json!(definitions::all())))
+    Ok(Json(definitions::single().map(|definition| json!(definition)).collect()))
 }
 
-pub(super) async fn validate(caller: Caller, Path(class): Path<String>, body: Bytes) -> Answer<Json<Value>> {
+pub(super) async fn validate(
+    State(office): State<Arc<Office>>,
+    caller: Caller,
+    Path(class): Path<String>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
     caller.must(Role::Viewer)?;
     let config = changes::config(changes::json(&body)?)?;
     changes::must_not_look_outside(&caller, &config)?;
@@ -113,8 +120,8 @@ pub(super) async fn validate(caller: Caller, Path(class): Path<String>, body: By
     if *named != class {
         return Err(Refusal::wrong(format!("Included connector type {named} does not match request type {class}")));
     }
-    let checked = config.clone();
-    let made = tokio::task::spawn_blocking(move || make(&checked)).await;
+    let (checked, brokers) = (config.clone(), office.brokers.clone());
+    let made = tokio::task::spawn_blocking(move || make(&checked, brokers.as_deref())).await;
     let wrong = match made {
         Ok(made) => made.err().unwrap_or_default(),
         Err(_) => return Err(Error::fatal("checking the configuration panicked; this is a bug in wasmill").into()),
@@ -127,7 +134,7 @@ fn validation(config: &BTreeMap<String, String>, wrong: &[Wrong]) -> Value {
     let errors = |key: &str| -> Vec<&str> {
         wrong.iter().filter(|wrong| wrong.key == key).map(|wrong| wrong.why.as_str()).collect()
     };
-    let known = definitions::all();
+    let known: Vec<_> = definitions::single().collect();
     let mut configs: Vec<Value> = Vec::new();
     let row = |definition: Value, key: &str| {
         json!({
@@ -141,7 +148,7 @@ fn validation(config: &BTreeMap<String, String>, wrong: &[Wrong]) -> Value {
             },
         })
     };
-    for definition in known {
+    for definition in &known {
         configs.push(row(json!(definition), &definition.name));
     }
     // Keys that stand for many, keys that are none, and mistakes of whole sections.
@@ -151,7 +158,7 @@ fn validation(config: &BTreeMap<String, String>, wrong: &[Wrong]) -> Value {
     others.sort();
     others.dedup();
     for key in others {
-        let mut definition = json!(definitions::of(key).unwrap_or(&known[0]));
+        let mut definition = json!(definitions::of(key).unwrap_or(known[0]));
         for field in ["name", "display_name"] {
             definition[field] = json!(key);
         }
@@ -159,7 +166,7 @@ fn validation(config: &BTreeMap<String, String>, wrong: &[Wrong]) -> Value {
         configs.push(row(definition, key));
     }
     let mut groups: Vec<&str> = Vec::new();
-    for definition in known {
+    for definition in &known {
         if !groups.contains(&definition.group()) {
             groups.push(definition.group());
         }

@@ -23,7 +23,6 @@ const TRACE_BYTES: usize = 8 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Condition {
-    Unassigned,
     Running,
     Paused,
     Stopped,
@@ -192,9 +191,9 @@ impl Office {
         if let Some(known) = known(&self.configs.lock().unwrap_or_else(PoisonError::into_inner)) {
             return known;
         }
-        let file = entry.file.clone();
+        let (file, brokers) = (entry.file.clone(), self.brokers.clone());
         // It may ask the schema registry.
-        let read = tokio::task::spawn_blocking(move || serve::check(&file)).await;
+        let read = tokio::task::spawn_blocking(move || serve::check(&file, brokers.as_deref())).await;
         let known: Arc<Known> = Arc::new(match read {
             Ok(read) => read.map_err(|unfit| Error::from(unfit).to_string()),
             Err(_) => Err("reading the file panicked; this is a bug in wasmill".to_owned()),

@@ -184,7 +184,7 @@ mod tests {
         let text = text.split("[[transforms]]").next().unwrap().to_owned()
             + "[table]\nlocation = \"/data/events/\"\nevent_time = { column = \"ts\", unit = \"ms\" }\n\
                [dead_letters]\nlocation = \"/data/dead\"\n[checkpoint]\nlocation = \"/data/chain\"\n";
-        let surroundings = Surroundings { variable: |_| None, ..Surroundings::of_this_process().unwrap() };
+        let surroundings = Surroundings { variable: Arc::new(|_| None), ..Surroundings::of_this_process().unwrap() };
         let config = Config::parse("p.toml".as_ref(), &text, &surroundings).unwrap();
         Config { webhook: Some(WebhookConfig { url: url.to_owned(), token: Some(Secret::new("t0ken")) }), ..config }
     }

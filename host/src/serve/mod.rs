@@ -34,6 +34,9 @@ use crate::runtime::Runtime;
 use crate::status::{self, Post, Posted};
 use crate::storage::Location;
 
+/// The environment variable in which servers' processes find their brokers.
+pub const BROKERS: &str = "WASMILL_BROKERS";
+
 /// How often the catalogue is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -130,15 +133,24 @@ impl From<Unfit> for Error {
 /// What a pipeline file says that is to be applied.
 ///
 /// It is read as in an empty directory, which is where servers read it: whatever it names must be named absolutely. Blocks:
-/// the columns of a table may be made of a registered schema.
+/// the columns of a table may be made of a registered schema. `brokers`: what `{ env = "WASMILL_BROKERS" }` means, where it is not
+/// what this process's environment says.
 ///
 /// # Errors
 /// All its mistakes, or why it cannot run on a server.
-pub fn check(text: &str) -> std::result::Result<Config, Unfit> {
+pub fn check(text: &str, brokers: Option<&str>) -> std::result::Result<Config, Unfit> {
     let nowhere =
         tempfile::tempdir().map_err(|error| Unfit::Failed(Error::fatal("cannot make a directory").because(error)))?;
     let surroundings = Surroundings::of_this_process().map_err(Unfit::Failed)?;
     let surroundings = Surroundings { working_directory: nowhere.path().to_owned(), ..surroundings };
+    let surroundings = match brokers.map(str::to_owned) {
+        Some(brokers) => {
+            let others = Arc::clone(&surroundings.variable);
+            let variable = move |name: &str| if name == BROKERS { Some(brokers.clone()) } else { others(name) };
+            Surroundings { variable: Arc::new(variable), ..surroundings }
+        }
+        None => surroundings,
+    };
     let config = Config::parse(Path::new("pipeline.toml"), text, &surroundings).map_err(Unfit::Mistaken)?;
     let refused = |key: String, what: &str, hint: &str| {
         let error = Error::config(format!("pipeline {}: {what}", config.name)).hint(hint);
@@ -245,7 +257,7 @@ mod tests {
     #[test]
     fn only_what_runs_on_any_server_is_taken() {
         let kafka = "[source.kafka]\nbrokers = \"localhost:9092\"\ntopics = [\"plays\"]\ngroup = \"plays\"\n";
-        assert_eq!(check(&file(kafka)).unwrap().name, "plays");
+        assert_eq!(check(&file(kafka), None).unwrap().name, "plays");
         // Any file that is there.
         let module = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         for (rest, told) in [
@@ -256,7 +268,7 @@ mod tests {
             (format!("{kafka}[source.kafka.options]\n\"client.id\" = {{ file = \"Cargo.toml\" }}"), "cannot read"),
             (format!("{kafka}[no]"), "no"),
         ] {
-            let error = Error::from(check(&file(&rest)).unwrap_err()).to_string();
+            let error = Error::from(check(&file(&rest), None).unwrap_err()).to_string();
             assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
         }
     }

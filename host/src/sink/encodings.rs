@@ -62,9 +62,7 @@ fn text<'a>(values: impl Iterator<Item = &'a str>) -> Choice {
     if count > 0 && different.len() * 20 > count * 19 { Choice::Plain } else { Choice::Dictionary }
 }
 
-fn values<'a, T: ArrowPrimitiveType>(
-    column: impl Iterator<Item = &'a dyn Array>,
-) -> impl Iterator<Item = T::Native> {
+fn values<'a, T: ArrowPrimitiveType>(column: impl Iterator<Item = &'a dyn Array>) -> impl Iterator<Item = T::Native> {
     column.flat_map(|array| array.as_primitive::<T>().iter().flatten()).take(SAMPLE)
 }
 
@@ -90,8 +88,7 @@ where
 
 /// Bits for a value as a difference from the one before, about.
 fn delta_bits(values: &[i64]) -> usize {
-    let differences: Vec<i128> =
-        values.windows(2).map(|pair| i128::from(pair[1].wrapping_sub(pair[0]))).collect();
+    let differences: Vec<i128> = values.windows(2).map(|pair| i128::from(pair[1].wrapping_sub(pair[0]))).collect();
     let blocks = differences.chunks(MINIBLOCK * 4).map(|block| {
         let least = block.iter().min().copied().unwrap_or_default();
         block
@@ -132,5 +129,56 @@ fn descend<'a>(array: &'a dyn Array, path: &[String]) -> Option<&'a dyn Array> {
             descend(entries.column_by_name(rest.first()?)?.as_ref(), rest.get(1..)?)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn of(array: impl Array + 'static) -> Choice {
+        let array: ArrayRef = Arc::new(array);
+        choose(std::iter::once(array.as_ref()))
+    }
+
+    /// Numbers that look random.
+    fn mixed(n: i64) -> i64 {
+        (n.wrapping_mul(0x5DEE_CE66_D1CE_4E5B) ^ (n << 7)).rotate_left(17)
+    }
+
+    #[test]
+    fn text_that_comes_again_gets_a_dictionary() {
+        assert_eq!(
+            of((0..512).map(|n| Some(format!("song {}", n % 300))).collect::<StringArray>()),
+            Choice::Dictionary
+        );
+        assert_eq!(of((0..512).map(|n| Some(format!("id {n}"))).collect::<StringArray>()), Choice::Plain);
+        assert_eq!(
+            of(StringArray::from(vec![None::<&str>; 10])),
+            Choice::Dictionary,
+            "nothing is known: it costs nothing"
+        );
+    }
+
+    #[test]
+    fn numbers_in_a_narrow_range_or_in_order_are_differences() {
+        assert_eq!(of((0..512).map(|n| Some(n * 1_000 + n % 7)).collect::<TimestampMicrosecondArray>()), Choice::Delta);
+        assert_eq!(
+            of((0..512).map(|n| Some(i32::try_from(mixed(n) & 63).unwrap())).collect::<Int32Array>()),
+            Choice::Delta
+        );
+        assert_eq!(of((0..512).map(|n| Some(mixed(n))).collect::<Int64Array>()), Choice::Plain);
+        assert_eq!(of((0..512).map(|n| Some(mixed(n % 9))).collect::<Int64Array>()), Choice::Dictionary);
+        assert_eq!(of(Int64Array::from(vec![i64::MIN, i64::MAX, 0, i64::MAX])), Choice::Plain, "no overflow");
+    }
+
+    #[test]
+    fn measurements_that_come_again_get_a_dictionary() {
+        assert_eq!(of((0..512).map(|n| Some(f64::from(n % 40) / 7.0)).collect::<Float64Array>()), Choice::Dictionary);
+        assert_eq!(of((0..512).map(|n| Some(f64::from(n) / 7.0)).collect::<Float64Array>()), Choice::Plain);
     }
 }

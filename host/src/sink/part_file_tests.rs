@@ -77,6 +77,21 @@ fn the_file_reads_back_with_its_footer() {
 }
 
 #[test]
+fn each_column_is_encoded_as_its_rows_ask_for() {
+    let mut file = PartFile::new(&options(Compression::Snappy));
+    file.write(&batch(0, 6_000)).unwrap();
+    let bytes = file.finish(&[]).unwrap().bytes;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+    let has = |column: usize, encoding| {
+        builder.metadata().row_group(0).column(column).encodings().any(|found| found == encoding)
+    };
+    assert!(has(0, Encoding::DELTA_BINARY_PACKED), "n, in order");
+    assert!(has(1, Encoding::RLE_DICTIONARY), "name, one of seven");
+    assert!(has(2, Encoding::DELTA_BINARY_PACKED), "at, in order");
+    assert!(has(3, Encoding::DELTA_BINARY_PACKED) || has(3, Encoding::RLE_DICTIONARY), "ids, below three");
+}
+
+#[test]
 fn the_types_are_what_analysts_expect() {
     let file = PartFile::new(&options(Compression::Zstd));
     let tail = file.finish(&[]).unwrap();
