@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import subprocess
 import tempfile
 import time
@@ -62,6 +63,8 @@ class BesideAWorker(Case):
         worker = {"connector.class": "FileStreamSink", "tasks.max": "1", "topics": self.topic}
         worker["file"] = str(self.directory / "worker.txt")
         configs = {"worker": worker, "wasmill": pipeline(self.directory / "a", self.topic)}
+        # Both would have it be `connect-a`, and share the topic between them.
+        configs["wasmill"]["source.kafka.group"] = f"wasmill-{self.topic}"
         self.sides = Sides(environment("WASMILL_TEST_CONNECT"), self.server.url, configs)
         self.both = self.sides.both
         self.addCleanup(self.forget)
@@ -283,13 +286,15 @@ class BesideAWorker(Case):
         self.assertIsInstance(found["last_modified"], int)
         self.assertIn("wasmill", ask(self.server.url, path="/admin/loggers")[2])
         self.assertEqual(ask(self.server.url, "PUT", "/admin/loggers/root?scope=cluster", {"level": "WARN"})[0], 400)
-        # It counts for the server's pipelines: for those that run, and for those that are started later.
+        # It counts for the server's pipelines: for those that are started later, and for those that run.
+        self.assertEqual(ask(self.server.url, "PUT", "/admin/loggers/wasmill", {"level": "ERROR"})[2], ["wasmill"])
+        before = len(self.server.log.read_text())
         self.both("POST", "/connectors", self.create())
         self.states("a", "RUNNING", "RUNNING")
-        self.assertNotIn("DEBUG", self.server.log.read_text())
-        changed = ask(self.server.url, "PUT", "/admin/loggers/wasmill", {"level": "TRACE"})[2]
-        self.assertEqual(changed, ["wasmill"])
-        until("it tells more", lambda: "a: " in self.server.log.read_text() and "DEBUG" in self.server.log.read_text())
+        until("it tells numbers", lambda: ask(self.server.url, path="/metrics/a")[0] == 200)
+        self.assertNotIn("INFO", self.server.log.read_text()[before:])
+        ask(self.server.url, "PUT", "/admin/loggers/wasmill", {"level": "INFO"})
+        until("it tells how far it is", lambda: re.search("a: .*INFO.*running", self.server.log.read_text()[before:]))
 
 
 class ByAClient(Case):

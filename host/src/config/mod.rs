@@ -29,7 +29,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::dead_letters::{DeadLettersConfig, Redaction};
-pub use self::file::{Surroundings, read_small as read_referenced_file};
+pub use self::file::{Surroundings, Variable, read_small as read_referenced_file};
 pub use self::load::load_schema;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::registered::fetch as registered_columns;
