@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools servers build console transforms package limit demo demo-cluster test chaos soak lint bench bench-quick swap recovery clean
+.PHONY: help setup tools servers build console transforms package limit demo demo-cluster test chaos soak lint bench bench-quick bench-decode swap recovery clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASMILL := $(TARGET)/release/wasmill
@@ -88,14 +88,18 @@ limit:
 
 bench: build limit servers ## CPU, memory and speed of the main job beside Spark and Flink; swaps; time to recover (some 30 minutes)
 	$(CLUSTER) run --kafka-heap 1g -- tests/benches/bench.py --wasmill $(WASMILL)
-	@# A goal that one of them misses does not keep the other from running.
-	@$(MAKE) --no-print-directory --keep-going swap recovery
+	@# A goal that one of them misses does not keep the others from running.
+	@$(MAKE) --no-print-directory --keep-going swap recovery bench-decode
 
 swap: build servers ## what a swap of transforms costs while events flow, and how long from upload to live
 	$(CLUSTER) run --namenode-heap 512m -- tests/benches/swap.py --wasmill $(WASMILL)
 
 recovery: build servers ## how long a start, a hand-over and a take-over take
 	$(CLUSTER) run --namenode-heap 512m -- tests/benches/recovery.py --wasmill $(WASMILL)
+
+bench-decode: setup ## CPU per event of each decoder beside arrow-json and Spark, without any server (some 5 minutes)
+	cargo build --release -p wasmill-tests --example decode
+	tests/benches/decode.py --program $(TARGET)/release/examples/decode
 
 bench-quick: build limit servers ## the same in two minutes: a quarter of the events, no peers
 	$(CLUSTER) run -- tests/benches/bench.py --wasmill $(WASMILL) --quick
