@@ -75,7 +75,8 @@ pub(super) struct Version {
     schema: String,
     /// What it refers to.
     references: Vec<Reference>,
-    /// Why messages of it (of Protobuf, of its first type) do not become rows of the pipeline's table; null: they do.
+    /// Why messages of it (of Protobuf, of its first type) do not become rows of the pipeline's table; null: they do, or it is
+    /// in another language than the pipeline's messages.
     unfit: Option<String>,
 }
 
