@@ -13,19 +13,19 @@ use crate::kafka::broker;
 use crate::servers;
 
 /// One at a time: one of them makes the registry silent.
-static REGISTRY: Mutex<()> = Mutex::new(());
+pub(crate) static REGISTRY: Mutex<()> = Mutex::new(());
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pipeline that reads one of the formats into a local table.
-struct Job {
-    topic: String,
+pub(crate) struct Job {
+    pub(crate) topic: String,
     format: &'static str,
     directory: tempfile::TempDir,
 }
 
 impl Job {
-    fn new(name: &str, format: &'static str) -> Self {
+    pub(crate) fn new(name: &str, format: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let job = Self { topic: broker::topic(name, 2, &[]), format, directory };
         let (base, topic) = (job.directory.path().display(), &job.topic);
@@ -45,7 +45,7 @@ impl Job {
         job
     }
 
-    fn pipeline(&self) -> PathBuf {
+    pub(crate) fn pipeline(&self) -> PathBuf {
         self.directory.path().join("pipeline.toml")
     }
 
@@ -56,7 +56,7 @@ impl Job {
         assert!(output.status.success(), "{words:?}: {}{}", stdout(&output), stderr(&output));
     }
 
-    fn produce(&self, first: usize, count: usize, how: &[&str]) {
+    pub(crate) fn produce(&self, first: usize, count: usize, how: &[&str]) {
         let (brokers, registry) = (servers::kafka(), servers::registry());
         let (first, count) = (first.to_string(), count.to_string());
         let mut words = vec!["produce", "--brokers", &brokers, "--registry", &registry, "--topic", &self.topic];
@@ -78,7 +78,7 @@ impl Job {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
-    fn host(&self) -> Child {
+    pub(crate) fn host(&self) -> Child {
         let log = std::fs::File::create(self.directory.path().join("host.log")).expect("a log file");
         let mut command = binary::command();
         command.arg("run").arg(self.pipeline()).stdout(Stdio::null()).stderr(log);
