@@ -22,7 +22,7 @@ test("the pipeline's subject, its versions and how they differ", async ({ page, 
   await isReadable(page);
   await page.getByLabel("compared with").selectOption("2");
   await expect(page.getByText(/It reads as version 2\.$/)).toBeVisible();
-  await page.getByLabel("Version").selectOption("1");
+  await page.getByLabel("Version", { exact: true }).selectOption("1");
   await page.getByLabel("compared with").selectOption("nothing");
   const text = page.getByRole("region", { name: "The schema" });
   await expect(text).toContainText('"name": "Event"');

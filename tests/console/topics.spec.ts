@@ -61,7 +61,7 @@ test("messages are found by offset and by time, and read on and back", async ({ 
   await open(page, kafkaHost, "payloads");
   const status = page.getByRole("status").filter({ hasText: "messages" });
   await page.getByLabel("Topic partition", { exact: true }).selectOption("1");
-  await page.getByLabel("From").selectOption("an offset");
+  await page.getByLabel("From", { exact: true }).selectOption("an offset");
   await page.getByLabel("Offset", { exact: true }).fill("2000");
   await page.getByRole("button", { name: "Look", exact: true }).click();
   const first = messages(page).getByRole("option").first();
@@ -74,7 +74,7 @@ test("messages are found by offset and by time, and read on and back", async ({ 
   await messages(page).focus();
   await page.keyboard.press("Home");
   await expect(first).toHaveText(/^1@1500 /);
-  await page.getByLabel("From").selectOption("a time");
+  await page.getByLabel("From", { exact: true }).selectOption("a time");
   await page.getByLabel("Time (UTC)").fill("2026-01-01T01:00:01");
   await page.getByRole("button", { name: "Look", exact: true }).click();
   await expect(first).toHaveText(/^1@1800.*2026-01-01 01:00:01/);
@@ -82,17 +82,20 @@ test("messages are found by offset and by time, and read on and back", async ({ 
 
 test("ten thousand messages are read, of which few are in the page", async ({ page, kafkaHost }) => {
   await open(page, kafkaHost, "payloads");
-  await page.getByLabel("From").selectOption("the beginning");
+  await page.getByLabel("From", { exact: true }).selectOption("the beginning");
   await page.getByRole("button", { name: "Look", exact: true }).click();
   for (let count = 500; count < EVENTS; count += 500) {
     await expect(page.getByText(`${count.toLocaleString("en")} messages. There are more: read on.`)).toBeVisible();
     await page.getByRole("button", { name: "Read on" }).click();
   }
-  await expect(page.getByText(/^10,0[0-9]+ messages. /)).toBeVisible();
+  // One topic partition has two messages more than the other.
+  await expect(page.getByText("9,999 messages. There are more: read on.")).toBeVisible();
+  await page.getByRole("button", { name: "Read on" }).click();
+  await expect(page.getByText("10,000 messages. That is the end as it is now.")).toBeVisible();
   await messages(page).focus();
   await page.keyboard.press("End");
   const last = messages(page).getByRole("option", { selected: true });
-  await expect(last).toHaveAttribute("aria-posinset", /^10[0-9]{3}$/);
+  await expect(last).toHaveAttribute("aria-posinset", String(EVENTS));
   await page.keyboard.press("PageUp");
   expect(await messages(page).getByRole("option").count()).toBeLessThan(60);
   await page.mouse.wheel(0, -100_000);
@@ -103,14 +106,14 @@ test("ten thousand messages are read, of which few are in the page", async ({ pa
 test("a search says how many messages it looked through", async ({ page, kafkaHost }) => {
   await open(page, kafkaHost, "payloads");
   const look = page.getByRole("button", { name: "Look", exact: true });
-  await page.getByLabel("From").selectOption("the beginning");
-  await page.getByLabel("Contains").fill("trace-4321");
+  await page.getByLabel("From", { exact: true }).selectOption("the beginning");
+  await page.getByLabel("Contains", { exact: true }).fill("trace-4321");
   await page.getByLabel("Search at most").selectOption("1,000 messages");
   await look.click();
   await expect(page.getByText("Searched 1,000 messages, found 0. That is not the end: read on.")).toBeVisible();
   await page.getByRole("button", { name: "Read on" }).click();
   await expect(page.getByText("Searched 2,000 messages, found 0. That is not the end: read on.")).toBeVisible();
-  await page.getByLabel("Search at most").selectOption("10,000 messages");
+  await page.getByLabel("Search at most").selectOption("100,000 messages");
   await look.click();
   await expect(page.getByText(/^Searched 10,000 messages, found 1\./)).toBeVisible();
   await expect(messages(page).getByRole("option")).toHaveText(/key-4321/);
@@ -118,7 +121,7 @@ test("a search says how many messages it looked through", async ({ page, kafkaHo
 
 test("a tail shows what comes, until it is stopped", async ({ page, cluster, kafkaHost }) => {
   await open(page, kafkaHost, "payloads");
-  await page.getByLabel("Contains").fill("tail");
+  await page.getByLabel("Contains", { exact: true }).fill("tail");
   await page.getByRole("button", { name: "Follow" }).click();
   await expect(page.getByText("Following: 0 messages of 0 that came.")).toBeVisible();
   const send = () => cluster.send(PLAYS, ["a tail", "nothing"].map((value) => ({ partition: 1, value, key: "late" })));

@@ -109,7 +109,7 @@ export function Messages({ topic, topicPartitions }: { topic: string; topicParti
         <button disabled={isBusy || !found || following.since} onClick={() => found && goBack(found)}>Older</button>
         <button disabled={isBusy || !found || following.since} onClick={() => found && readOn(found)}>Read on</button>
       </div>
-      {shown && <Whole topic={topic} message={shown} onClose={() => setShown(null)} />}
+      {shown && <Whole key={`${shown.topic_partition} ${shown.offset}`} topic={topic} message={shown} onClose={() => setShown(null)} />}
     </section>
   );
 }
@@ -188,44 +188,44 @@ function Question({ form, onForm, topicPartitions, isBusy, isFollowing, onLook, 
   };
   return (
     <form class="question" onSubmit={submit}>
-      <label>
-        Topic partition
-        <select value={form.topicPartition ?? ""}
+      <div>
+        <label for="topic-partition">Topic partition</label>
+        <select id="topic-partition" value={form.topicPartition ?? ""}
           onChange={({ currentTarget: { value } }) => onForm({ ...form, topicPartition: value === "" ? null : Number(value) })}>
           <option value="">all</option>
           {Array.from({ length: topicPartitions }, (_, number) => <option key={number} value={number}>{number}</option>)}
         </select>
-      </label>
-      <label>
-        From
-        <select value={form.start} onChange={({ currentTarget: { value } }) => onForm({ ...form, start: value as Start })}>
+      </div>
+      <div>
+        <label for="start">From</label>
+        <select id="start" value={form.start} onChange={({ currentTarget: { value } }) => onForm({ ...form, start: value as Start })}>
           <option value="latest">the latest</option>
           <option value="beginning">the beginning</option>
           <option value="offset">an offset</option>
           <option value="time">a time</option>
         </select>
-      </label>
-      <label>
-        Offset
-        <input type="number" min="0" step="1" value={form.offset} disabled={form.start !== "offset"} required
+      </div>
+      <div>
+        <label for="offset">Offset</label>
+        <input id="offset" type="number" min="0" step="1" value={form.offset} disabled={form.start !== "offset"} required
           onInput={({ currentTarget: { value } }) => onForm({ ...form, offset: value })} />
-      </label>
-      <label>
-        Time (UTC)
-        <input type="datetime-local" step="1" value={form.time} disabled={form.start !== "time"} required
+      </div>
+      <div>
+        <label for="time">Time (UTC)</label>
+        <input id="time" type="datetime-local" step="1" value={form.time} disabled={form.start !== "time"} required
           onInput={({ currentTarget: { value } }) => onForm({ ...form, time: value })} />
-      </label>
-      <label>
-        Contains
-        <input value={form.contains} maxLength={250} placeholder="as it is written"
+      </div>
+      <div>
+        <label for="contains">Contains</label>
+        <input id="contains" value={form.contains} maxLength={250} placeholder="as it is written"
           onInput={({ currentTarget: { value } }) => onForm({ ...form, contains: value })} />
-      </label>
-      <label>
-        Search at most
-        <select value={form.scan} onChange={({ currentTarget: { value } }) => onForm({ ...form, scan: Number(value) })}>
+      </div>
+      <div>
+        <label for="scan">Search at most</label>
+        <select id="scan" value={form.scan} onChange={({ currentTarget: { value } }) => onForm({ ...form, scan: Number(value) })}>
           {SEARCHED.map((count) => <option key={count} value={count}>{grouped(count)} messages</option>)}
         </select>
-      </label>
+      </div>
       <div class="row">
         <button type="submit" disabled={isBusy}>Look</button>
         {isFollowing
