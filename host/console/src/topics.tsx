@@ -163,7 +163,7 @@ function One({ chosen, turn, who }: { chosen: ListedTopic; turn: number; who: Se
       {chosen.of_pipeline && (
         <p class="quiet">Committed is the pipeline's own position, which stands beside its data, as hosts told it some seconds ago.</p>
       )}
-      <Settings settings={found?.settings ?? []} />
+      <Settings settings={found?.settings} />
       {who.roles.includes(role) ? (
         <Messages topic={chosen.name} topicPartitions={chosen.topic_partitions} />
       ) : (
@@ -173,16 +173,17 @@ function One({ chosen, turn, who }: { chosen: ListedTopic; turn: number; who: Se
   );
 }
 
-function Settings({ settings }: { settings: Topic["settings"] }) {
-  const own = settings.filter((one) => one.own).length;
+function Settings({ settings }: { settings: Topic["settings"] | undefined }) {
+  const own = settings?.filter((one) => one.own).length;
   return (
     <details>
-      <summary>Settings ({grouped(own)} of its own)</summary>
+      <summary>Settings ({own === undefined ? "…" : grouped(own)} of its own)</summary>
+      {settings?.length === 0 && <p>The pipeline's user may not see them: it needs DESCRIBE_CONFIGS on the topic.</p>}
       <div class="wide listed" tabIndex={0} role="region" aria-label="Settings">
         <table>
           <thead><tr><th scope="col">Setting</th><th scope="col">Value</th><th scope="col">Set</th></tr></thead>
           <tbody>
-            {settings.map((one) => (
+            {settings?.map((one) => (
               <tr key={one.name}>
                 <th scope="row">{one.name}</th>
                 <td>{one.value ?? "not told"}</td>

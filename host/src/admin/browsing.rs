@@ -22,7 +22,7 @@ use super::caller::Caller;
 use super::events::event;
 use super::tokens::Role;
 use super::topics::{no_topic, topic_name};
-use crate::browse::{self, From, MOST_SCANNED, MOST_SHOWN, Page, Tail, Viewer, Wanted};
+use crate::browse::{self, MOST_SCANNED, MOST_SHOWN, Page, Start, Tail, Viewer, Wanted};
 
 /// The longest text that is looked for.
 const TEXT_BYTES: usize = 1_000;
@@ -78,14 +78,14 @@ impl Which {
             return wrong("one message is shown as a whole: limit=1".to_owned());
         }
         let from = match (self.offset, self.time_ms, self.from) {
-            (None, None, None) => From::Latest,
-            (Some(offset), None, None) if self.topic_partition.is_some() => From::Offset(offset),
+            (None, None, None) => Start::Latest,
+            (Some(offset), None, None) if self.topic_partition.is_some() => Start::Offset(offset),
             (Some(_), None, None) => {
                 return wrong("an offset is one of a topic partition: topic_partition=0".to_owned());
             }
-            (None, Some(time_ms), None) => From::Time(time_ms),
+            (None, Some(time_ms), None) => Start::Time(time_ms),
             (None, None, Some(from)) => match places(&from) {
-                Some(places) => From::Places(places),
+                Some(places) => Start::Places(places),
                 None => return wrong("from is like 0:1200,1:1187".to_owned()),
             },
             _ => return wrong("of offset, time_ms and from only one can be given".to_owned()),
@@ -218,11 +218,11 @@ mod tests {
     fn what_is_wanted_is_clear_and_bounded() {
         let plain = which("").ok().unwrap();
         assert_eq!((plain.limit, plain.scan, plain.contains), (100, 10_000, None));
-        assert!(matches!(plain.from, From::Latest));
+        assert!(matches!(plain.from, Start::Latest));
         let from = which("from=0:12,3:9").ok().unwrap().from;
-        assert!(matches!(from, From::Places(places) if places == BTreeMap::from([(0, 12), (3, 9)])));
-        assert!(matches!(which("topic_partition=1&offset=5").ok().unwrap().from, From::Offset(5)));
-        assert!(matches!(which("time_ms=5").ok().unwrap().from, From::Time(5)));
+        assert!(matches!(from, Start::Places(places) if places == BTreeMap::from([(0, 12), (3, 9)])));
+        assert!(matches!(which("topic_partition=1&offset=5").ok().unwrap().from, Start::Offset(5)));
+        assert!(matches!(which("time_ms=5").ok().unwrap().from, Start::Time(5)));
         for wrong in [
             "limit=0",
             "limit=1001",

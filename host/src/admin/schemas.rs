@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::tokens::Role;
 use crate::config::{SchemaRegistryConfig, SourceConfig};
 use crate::decode::{Format, registered};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::schema_registry::{Client, Reference};
 
 /// The longest name of a subject.

@@ -47,7 +47,7 @@ pub(super) struct Topic {
     of_pipeline: bool,
     /// Its topic partitions, by number.
     topic_partitions: Vec<TopicPartition>,
-    /// Its settings: those of its own first.
+    /// Its settings: those of its own first. Empty: the pipeline's user may not see them.
     settings: Vec<TopicSetting>,
 }
 

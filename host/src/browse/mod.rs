@@ -44,7 +44,7 @@ pub struct Wanted {
     /// Only of this topic partition.
     pub topic_partition: Option<i32>,
     /// Where to begin.
-    pub from: From,
+    pub from: Start,
     /// Only those in whose key, headers or payload (as it came, or decoded) this text stands.
     pub contains: Option<String>,
     /// How many are shown at most, of all topic partitions in equal shares.
@@ -57,7 +57,7 @@ pub struct Wanted {
 
 /// Where to begin.
 #[derive(Debug, Clone, Default)]
-pub enum From {
+pub enum Start {
     /// So far before the ends that the latest are shown (or looked through, when only some are wanted).
     #[default]
     Latest,
@@ -202,17 +202,17 @@ fn starts(browser: &Browser, wanted: &Wanted) -> Result<BTreeMap<i32, i64>> {
         spans.iter().map(|(number, span)| (*number, within(span, offset(*number, span)))).collect()
     };
     Ok(match &wanted.from {
-        From::Latest => {
+        Start::Latest => {
             let all = if wanted.contains.is_some() { wanted.scan } else { wanted.limit };
             let share = i64::try_from((all / spans.len().max(1)).max(1)).unwrap_or(i64::MAX);
             of(&|_, span| span.high.saturating_sub(share))
         }
-        From::Offset(offset) => of(&|_, _| *offset),
-        From::Time(timestamp_ms) => {
+        Start::Offset(offset) => of(&|_, _| *offset),
+        Start::Time(timestamp_ms) => {
             let found = browser.at(*timestamp_ms)?;
             of(&|number, span| found.get(&number).copied().unwrap_or(span.high))
         }
-        From::Places(places) => {
+        Start::Places(places) => {
             let mut starts: BTreeMap<i32, i64> = of(&|number, span| places.get(&number).copied().unwrap_or(span.high));
             starts.retain(|number, _| places.contains_key(number));
             starts

@@ -206,7 +206,7 @@ impl Viewer {
 }
 
 /// Whether a pipeline reads this topic.
-pub(super) fn is_pipelines(config: &Config, topic: &str) -> bool {
+fn is_pipelines(config: &Config, topic: &str) -> bool {
     matches!(&config.source, SourceConfig::Kafka(kafka) if kafka.topics.iter().any(|one| one == topic))
 }
 

@@ -129,7 +129,7 @@ pub(super) fn offsets(client: &Client, topic: &str, found: &MetadataTopic) -> Re
     Ok(all.iter().map(|one| one.partition).zip(first.into_iter().zip(ends)).collect())
 }
 
-/// The settings of a topic, by name; `None`: there is no such topic.
+/// The settings of a topic, its own first, then by name; `None`: there is no such topic. Empty: the user may not see them.
 ///
 /// # Errors
 /// The brokers do not answer, or do not let the user look.
@@ -158,6 +158,7 @@ pub async fn topic_settings(config: &KafkaConfig, topic: &str) -> Result<Option<
                 return Ok(Some(settings));
             }
             Err(Code::UnknownTopic | Code::UnknownTopicOrPartition) => return Ok(None),
+            Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => return Ok(Some(Vec::new())),
             Err(code) => return Err(failure::of_code(code, what())),
             Ok(_) => {}
         }
