@@ -1,4 +1,5 @@
 import type { Page } from "@playwright/test";
+import { difference } from "../../host/console/src/difference";
 import { AVRO, expect, test } from "./broker";
 import type { Host } from "./host";
 import { isReadable, signIn } from "./page";
@@ -36,4 +37,24 @@ test("without a registry the page says what to set", async ({ page, host }) => {
   await expect(page.getByText("None: this pipeline has no schema registry.")).toBeVisible();
   await expect(page.getByText("[schema_registry]")).toBeVisible();
   await isReadable(page);
+});
+
+test("a difference holds both texts, and as much of them as they share", () => {
+  const shown = (first: string, second: string) =>
+    difference(first, second).map(({ kind, text }) => ({ both: " ", first: "-", second: "+" })[kind] + text).join("");
+  expect(shown("a\nb\nc", "a\nb\nc")).toBe(" a b c");
+  expect(shown("a\nb\nc", "a\nx\nc\nd")).toBe(" a-b+x c+d");
+  expect(shown("a\nb\nc\nd", "b\nd\ne")).toBe("-a b-c d+e");
+  expect(shown("", "a")).toBe("-+a");
+  // Too much to compare line by line: all of it is told.
+  const many = (letter: string) => Array.from({ length: 3_000 }, (_, n) => letter + n).join("\n");
+  expect(difference(many("a"), many("b"))).toHaveLength(6_000);
+  const letters = "abcab";
+  for (let n = 0; n < 500; n++) {
+    const draw = () => Array.from({ length: n % 7 }, () => letters[Math.floor(Math.random() * letters.length)]).join("\n");
+    const [first, second] = [draw(), draw()];
+    const without = (kind: string) => difference(first, second).filter((line) => line.kind !== kind).map((line) => line.text);
+    expect(without("second").join("\n")).toBe(first);
+    expect(without("first").join("\n")).toBe(second);
+  }
 });
