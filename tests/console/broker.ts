@@ -115,7 +115,7 @@ const event = (n: number): Sent => ({
   timestamp: BEGUN_MS + n * 1000,
 });
 
-async function withCluster(_: object, use: (cluster: Cluster) => Promise<void>) {
+async function withCluster({}: object, use: (cluster: Cluster) => Promise<void>) {
   const cluster = new Cluster();
   try {
     await cluster.start();

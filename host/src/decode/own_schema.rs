@@ -80,8 +80,10 @@ impl OwnSchemaDecoder {
             Ok(FramedDecoder::new(&schema, format(&registered), Arc::clone(schemas)))
         });
         match decoder {
-            Ok(decoder) if decoder.is_ready(messages) => row(id, decoder.decode(messages)),
-            Ok(_) => Own::Waiting(id),
+            Ok(decoder) => match decoder.is_ready(messages) {
+                true => row(id, decoder.decode(messages)),
+                false => Own::Waiting(id),
+            },
             Err(why) => Own::Problem(id, reason::INCOMPATIBLE_SCHEMA, format!("schema {id} of the message: {why}")),
         }
     }
