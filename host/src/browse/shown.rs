@@ -153,30 +153,34 @@ impl Viewer {
         whole: bool,
     ) -> Option<Shown> {
         let next = one.next_offset()?;
-        let holds = |text: &str| holds(&one, text.as_bytes());
-        let is_found = contains.is_none_or(holds);
+        let is_found = contains.is_none_or(|text| holds(&one, text.as_bytes()));
         let mut decoded = self.by_own_schema(&one);
+        let topic_partition_of = TopicPartition::new(Arc::clone(&self.topic), topic_partition);
+        let batch = SourceBatch { topic_partition: topic_partition_of, messages: Box::new(one), next };
+        // What the message holds as it came says enough, unless it names a schema.
+        if is_found || decoded.schema.is_some() {
+            self.as_the_pipeline_reads_it(&batch, &mut decoded);
+        }
         let decoded_holds = |text: &str| decoded.value.as_ref().is_some_and(|value| value.to_string().contains(text));
         if !is_found && !contains.is_some_and(decoded_holds) {
             return None;
         }
-        let topic_partition_of = TopicPartition::new(Arc::clone(&self.topic), topic_partition);
-        let batch = SourceBatch { topic_partition: topic_partition_of, messages: Box::new(one), next };
-        if let Some(pipeline) = &mut self.pipeline
-            && pipeline.is_ready(&batch)
-            && let Ok(made) = pipeline.decode(&batch)
-        {
-            decoded.problem = made
-                .undecodable
-                .into_iter()
-                .next()
-                .map(|one| WhyNot { reason: one.reason.to_owned(), detail: one.detail });
-            if decoded.schema.is_some() && decoded.value.is_none() {
-                decoded.value = row(&made.rows);
-            }
-        }
         let headers = batch.messages.headers(0);
         Some(shown(topic_partition, &batch.messages.get(0), headers, decoded, whole))
+    }
+
+    /// What the pipeline would make of a message; its row stands in where the schema itself cannot be columns.
+    fn as_the_pipeline_reads_it(&mut self, batch: &SourceBatch, decoded: &mut Decoded) {
+        let Some(pipeline) = &mut self.pipeline else { return };
+        if !pipeline.is_ready(batch) {
+            return;
+        }
+        let Ok(made) = pipeline.decode(batch) else { return };
+        let problem = made.undecodable.into_iter().next();
+        decoded.problem = problem.map(|one| WhyNot { reason: one.reason.to_owned(), detail: one.detail });
+        if decoded.schema.is_some() && decoded.value.is_none() {
+            decoded.value = row(&made.rows);
+        }
     }
 
     /// What a message is by the schema that it names.
