@@ -81,7 +81,7 @@ pub struct Shown {
     pub payload_bytes: usize,
     /// The id of the schema that it names, where it names one.
     pub schema: Option<u32>,
-    /// What it is by its schema, as JSON, where it names one and fits it.
+    /// What it is by its schema, as JSON, where it names one and fits it; where that cannot be columns, the pipeline's row.
     pub decoded: Option<Value>,
     /// Why it is no event of the pipeline, or cannot be decoded.
     pub problem: Option<WhyNot>,

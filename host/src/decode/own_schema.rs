@@ -134,7 +134,7 @@ mod tests {
         );
         let mut decoder = OwnSchemaDecoder::new(schemas);
         let framed = confluent::framed;
-        for nothing in [None, Some(&b"{}"[..]), Some(b"")] {
+        for nothing in [None, Some(&b"{}"[..]), Some(&b""[..])] {
             assert!(matches!(read(&mut decoder, nothing), Own::NotFramed));
         }
         let Own::Row(1, rows) = read(&mut decoder, Some(&framed(1, &[84]))) else { panic!("a row") };
