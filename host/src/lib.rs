@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod browse;
 pub mod chain;
 pub mod checkpoint;
 pub mod config;

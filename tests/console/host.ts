@@ -46,7 +46,7 @@ export class Host {
   private process?: ChildProcess;
   private feeding?: NodeJS.Timeout;
 
-  constructor(withTokens: boolean, source = FED) {
+  constructor(withTokens: boolean, private readonly source = FED) {
     writeFileSync(join(this.directory, "pipeline.toml"), pipeline(withTokens, source));
     for (const role of withTokens ? ROLES : []) {
       this.tokens[role] = this.run("token", role, "--role", role, "--into", "tokens.toml").trim();
@@ -69,6 +69,7 @@ export class Host {
         if (address) found(address);
       });
     });
+    if (this.source !== FED) return;
     // One event in LINES is none.
     this.feeding = setInterval(() => {
       for (let line = 0; line < LINES; line++) {
@@ -107,7 +108,7 @@ export class Host {
   }
 }
 
-async function using(host: Host, use: (host: Host) => Promise<void>) {
+export async function using(host: Host, use: (host: Host) => Promise<void>) {
   await host.start();
   await use(host);
   await host.end();

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A setting that is a secret.
 const PLANTED: &str = "31.4159265";
 
-fn token(tokens: &Path, name: &str, role: &str, pipeline: &str) -> String {
+pub(crate) fn token(tokens: &Path, name: &str, role: &str, pipeline: &str) -> String {
     let into = tokens.to_str().expect("a path");
     let output = run(&["token", name, "--role", role, "--pipeline", pipeline, "--into", into]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -29,7 +29,7 @@ fn token(tokens: &Path, name: &str, role: &str, pipeline: &str) -> String {
 }
 
 /// The address that a host's log names.
-fn address(log: &Path) -> String {
+pub(crate) fn address(log: &Path) -> String {
     let begun = Instant::now();
     loop {
         let text = std::fs::read_to_string(log).unwrap_or_default();

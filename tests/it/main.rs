@@ -33,4 +33,5 @@ mod simulation;
 mod stops;
 mod storage_contract;
 mod tidy;
+mod topics;
 mod verify;

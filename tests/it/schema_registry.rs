@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pipeline that reads one of the formats into a local table.
 pub(crate) struct Job {
-    topic: String,
+    pub(crate) topic: String,
     format: &'static str,
     pub(crate) directory: tempfile::TempDir,
 }

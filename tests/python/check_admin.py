@@ -76,6 +76,9 @@ def who_may_what():
         "/v1/table/usage": "viewer",
         "/v1/table/schema": "viewer",
         "/v1/table/rows": "payloads",
+        "/v1/topics": "viewer",
+        "/v1/consumer-groups": "viewer",
+        "/v1/schemas": "viewer",
         "/v1/audit": "admin",
     }
     for path, role in needs.items():
@@ -95,6 +98,7 @@ def who_may_what():
     refused(400, "/v1/deployments/x", token("viewer"))
     refused(400, "/v1/logs?level=loud", token("payloads"))
     refused(400, "/v1/table/usage?below=..", token("viewer"))
+    refused(409, "/v1/schemas/s", token("viewer"))
     refused(405, "/v1/pause", token("deployer"))
     refused(400, "/v1/pause", token("deployer"), body="{")
     refused(400, "/v1/pause", token("deployer"), body={"note": "x" * 5_000})

@@ -3,13 +3,17 @@ import { useEffect, useState } from "preact/hooks";
 import { Refused, type Session, session, signOut } from "./api";
 import { DeadLettersPage } from "./dead-letters";
 import { Overview } from "./overview";
+import { SchemasPage } from "./schemas";
 import { SignIn } from "./sign-in";
 import { TablePage } from "./table";
+import { TopicsPage } from "./topics";
 
 const PAGES = [
   ["#/", "Overview"],
   ["#/table", "Table"],
   ["#/dead-letters", "Dead letters"],
+  ["#/topics", "Topics"],
+  ["#/schemas", "Schemas"],
 ] as const;
 
 /** The part of the address behind the page, as it changes. */
@@ -57,6 +61,10 @@ function Console() {
           <DeadLettersPage who={who} />
         ) : hash === "#/table" ? (
           <TablePage who={who} />
+        ) : hash === "#/topics" ? (
+          <TopicsPage who={who} />
+        ) : hash === "#/schemas" ? (
+          <SchemasPage />
         ) : (
           <Overview who={who} onExpired={() => session().then(setWho, () => undefined)} />
         )}

@@ -11,6 +11,7 @@
 
 mod answer;
 pub mod audit;
+mod browsing;
 pub(crate) mod caller;
 mod console;
 mod events;
@@ -21,10 +22,12 @@ mod releases;
 mod replays;
 mod reprocesses;
 mod routes;
+mod schemas;
 mod sessions;
 mod tables;
 mod tls;
 pub mod tokens;
+mod topics;
 pub mod upload;
 mod verifying;
 
@@ -47,6 +50,7 @@ use crate::deployment::Log;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::runtime::Runtime;
+use crate::schema_registry::Schemas;
 use crate::status::lines::Lines;
 use crate::status::{Board, Post};
 use crate::transform::vet::Vetting;
@@ -59,6 +63,12 @@ const STREAMS: usize = 32;
 
 /// Looks at files of the table and the dead letters at a time; others wait for their turn.
 const LOOKS: usize = 2;
+
+/// Questions of people to Kafka at a time; others wait for their turn.
+const KAFKA_TURNS: usize = 4;
+
+/// Those who follow a topic at a time: each has a client and a thread.
+const TAILS: usize = 8;
 
 /// Modules of one address in a minute.
 const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
@@ -86,6 +96,12 @@ struct Office {
     looks: Arc<Semaphore>,
     /// The turn of whoever verifies the table.
     verifying: Arc<Semaphore>,
+    /// A turn for each question to Kafka.
+    kafka_turns: Arc<Semaphore>,
+    /// A turn for each who follows a topic.
+    tails: Arc<Semaphore>,
+    /// The schemas of messages that people look at; `None`: the pipeline has no registry.
+    schemas: Option<Arc<Schemas>>,
     uploads: DefaultKeyedRateLimiter<IpAddr>,
     vetting: Vetting,
     /// Where compiled modules are kept.
@@ -142,6 +158,8 @@ impl Server {
         let _inside = tokio.enter();
         let registry = Registry::open(config, Arc::clone(&runtime))?;
         let location = registry.location().clone();
+        let schemas = config.schema_registry.as_ref();
+        let schemas = schemas.map(|registry| Schemas::new(registry, Arc::clone(&runtime))).transpose()?;
         let office = Arc::new(Office {
             config: config.clone(),
             board,
@@ -158,6 +176,9 @@ impl Server {
             rebuilding: Arc::new(Semaphore::new(1)),
             looks: Arc::new(Semaphore::new(LOOKS)),
             verifying: Arc::new(Semaphore::new(1)),
+            kafka_turns: Arc::new(Semaphore::new(KAFKA_TURNS)),
+            tails: Arc::new(Semaphore::new(TAILS)),
+            schemas,
             uploads: RateLimiter::keyed(Quota::per_minute(UPLOADS)),
             vetting,
             module_cache,

@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 use super::Office;
 use super::answer::{Problem, Refusal};
 use super::audit::Change;
+use super::browsing;
 use super::caller::Caller;
 use super::console;
 use super::events::{self, Feed};
@@ -31,8 +32,10 @@ use super::orders;
 use super::releases;
 use super::replays;
 use super::reprocesses;
+use super::schemas;
 use super::tables;
 use super::tokens::Role;
+use super::topics;
 use super::upload;
 use super::verifying;
 use crate::deployment::{Deployment, Entry};
@@ -90,6 +93,15 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(tables::columns))
         .routes(routes!(tables::rows))
         .routes(routes!(verifying::verify))
+        .routes(routes!(topics::all))
+        .routes(routes!(topics::one))
+        .routes(routes!(browsing::messages))
+        .routes(routes!(browsing::follow))
+        .routes(routes!(topics::groups))
+        .routes(routes!(topics::group))
+        .routes(routes!(schemas::subjects))
+        .routes(routes!(schemas::versions))
+        .routes(routes!(schemas::version))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES))
         // Modules are longer: who sends one has a limit of his own.
         .merge(OpenApiRouter::new().routes(routes!(upload::push)).layer(DefaultBodyLimit::disable()))

@@ -9,6 +9,7 @@ mod column;
 mod confluent;
 pub mod framed;
 pub mod json;
+pub mod own_schema;
 mod protobuf;
 pub mod registered;
 pub mod schema;

@@ -11,13 +11,18 @@ use crate::schema_registry::{Kind, Registered};
 ///
 /// The error says what can be no column, and why.
 pub fn event_schema(registered: &Registered) -> Result<EventSchema, String> {
+    columns_of_type(registered, &[0])
+}
+
+/// The same, of Protobuf of the type at `place` of its file.
+pub(crate) fn columns_of_type(registered: &Registered, place: &[usize]) -> Result<EventSchema, String> {
     let referenced = || registered.referenced.iter();
     let fields = match registered.kind {
         Kind::Avro => AvroSchema::parse(&registered.text, referenced().map(|one| one.text.as_str()))?.columns()?,
         Kind::Protobuf => {
             let imports = referenced().map(|one| (one.name.as_str(), one.text.as_str()));
             let file = ProtobufFile::parse(&registered.text, imports)?;
-            protobuf::columns(&file.message(&[0]).ok_or("the file declares no message")?)?
+            protobuf::columns(&file.message(place).ok_or("the file declares no such message")?)?
         }
         Kind::Json => return Err("columns are not made of JSON Schema: write them into [schema]".to_owned()),
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, RequestBuilder, StatusCode, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{Kind, Referenced, Registered};
 use crate::config::{RegistryAuth, SchemaRegistryConfig};
@@ -37,16 +37,34 @@ pub struct Client {
 struct SchemaAnswer {
     schema: String,
     #[serde(default)]
+    id: Option<u32>,
+    #[serde(default)]
     schema_type: Option<Kind>,
     #[serde(default)]
     references: Option<Vec<Reference>>,
 }
 
-#[derive(Deserialize)]
-struct Reference {
-    name: String,
-    subject: String,
-    version: u32,
+/// What a schema refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SchemaReference)]
+pub struct Reference {
+    /// What it is called there: an Avro name, a file to import.
+    pub name: String,
+    /// The subject.
+    pub subject: String,
+    /// The number of its version.
+    pub version: u32,
+}
+
+/// A version of a subject as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The schema's id, where the registry says it.
+    pub id: Option<u32>,
+    /// The schema.
+    pub registered: Registered,
+    /// What it refers to by itself.
+    pub references: Vec<Reference>,
 }
 
 #[derive(Deserialize)]
@@ -107,11 +125,33 @@ impl Client {
     /// # Errors
     /// As [`Client::version`].
     pub async fn first(&self, subject: &str) -> Result<Option<Registered>> {
-        let versions: Vec<u32> = self.get(&["subjects", subject, "versions"]).await?.unwrap_or_default();
-        match versions.into_iter().min() {
+        match self.versions(subject).await?.unwrap_or_default().first() {
             Some(first) => self.version(subject, &first.to_string()).await,
             None => Ok(None),
         }
+    }
+
+    /// A version of a subject with its id and its references; `None`: there is none.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn listed(&self, subject: &str, version: u32) -> Result<Option<Listed>> {
+        let answer: Option<SchemaAnswer> = self.get(&["subjects", subject, "versions", &version.to_string()]).await?;
+        let Some(answer) = answer else { return Ok(None) };
+        let (id, references) = (answer.id, answer.references.clone().unwrap_or_default());
+        Ok(Some(Listed { id, references, registered: self.with_references(answer).await? }))
+    }
+
+    /// The numbers of a subject's versions, oldest first; `None`: there is no such subject.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not as one.
+    pub async fn versions(&self, subject: &str) -> Result<Option<Vec<u32>>> {
+        let versions: Option<Vec<u32>> = self.get(&["subjects", subject, "versions"]).await?;
+        Ok(versions.map(|mut versions| {
+            versions.sort_unstable();
+            versions
+        }))
     }
 
     /// The names of all subjects.

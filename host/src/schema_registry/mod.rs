@@ -12,7 +12,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::client::Client;
+pub use self::client::{Client, Listed, Reference};
 use self::disk::Disk;
 pub use self::schemas::{Gate, LookUp, RegistryHealth, Schemas};
 use crate::config::SchemaRegistryConfig;

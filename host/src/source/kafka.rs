@@ -16,8 +16,11 @@
 //!
 //! The group's committed offsets are a hint for others; this source never starts from them unless it is told to.
 
+mod browser;
+mod cluster;
 mod failure;
 mod group;
+mod groups;
 mod known;
 mod positions;
 mod reader;
@@ -35,7 +38,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
+pub use self::browser::{Browser, Found, Span};
+pub use self::cluster::{
+    ClusterTopic, ClusterTopicPartition, TopicSetting, cluster_topics, topic_partitions_of, topic_settings,
+};
 use self::group::{Change, Group};
+pub use self::groups::{ConsumerGroup, GroupPosition, consumer_groups, group_positions};
 pub(super) use self::known::{cluster_id, known_offsets, offsets_at};
 use self::reader::KafkaReader;
 pub(super) use self::sample::sample;

@@ -20,6 +20,7 @@ mod tests;
 
 use serde::Serialize;
 
+pub(crate) use self::cell::cell;
 pub use self::head::{Head, HeadOptions, head};
 pub use self::listing::{
     FileSummary, HivePartitionSummary, ListOptions, Listing, Totals, Usage, UsageEntry, UsageOptions, du, ls,

@@ -89,7 +89,7 @@ fn of_topic(client: &Client, topic_partitions: &[TopicPartition], share: i64) ->
     Ok(wanted.iter().filter_map(batch).collect())
 }
 
-fn push(messages: &mut OwnedMessages, message: &rdkafka::message::BorrowedMessage<'_>) {
+pub(super) fn push(messages: &mut OwnedMessages, message: &rdkafka::message::BorrowedMessage<'_>) {
     let (key, payload) = (message.key(), message.payload());
     let timestamp_ms = message.timestamp().to_millis();
     messages.push(Message { offset: message.offset(), timestamp_ms, key, payload });

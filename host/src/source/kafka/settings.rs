@@ -18,6 +18,9 @@ const LEAST_AHEAD: usize = 1 << 20;
 /// answers that jemalloc gives back to the system at once (8 MB and more): a tenth of all CPU time went into new pages.
 const FETCH: usize = 4 << 20;
 
+/// Bytes of one fetch of a topic partition that people look at.
+const BROWSED_AHEAD: usize = 1 << 20;
+
 /// How often the client tells which brokers it is connected to.
 const TELLS_EVERY_MS: &str = "10000";
 
@@ -74,6 +77,27 @@ pub(super) fn asking_client(config: &KafkaConfig) -> ClientConfig {
 /// which the client assigns nothing; nobody joins who does not subscribe.
 pub(super) fn lone_client(config: &KafkaConfig, topic_partitions: usize) -> ClientConfig {
     without_membership(group_client(config, topic_partitions))
+}
+
+/// Settings of a client that asks as an administrator does. What only readers know is left out.
+pub(super) fn administering_client(config: &KafkaConfig) -> ClientConfig {
+    let mut client = asking_client(config);
+    for (name, _) in FIXED {
+        client.remove(name);
+    }
+    client
+}
+
+/// Settings of a client that reads a topic for people: it holds little ahead, belongs to no group and commits nothing.
+pub(super) fn browsing_client(config: &KafkaConfig) -> ClientConfig {
+    let mut client = asking_client(config);
+    // The client assigns only what has a group's name; without a subscription nobody joins.
+    client.set("group.id", &config.group);
+    client.remove("max.partition.fetch.bytes");
+    client.set("fetch.message.max.bytes", BROWSED_AHEAD.to_string());
+    client.set("fetch.max.bytes", FETCH.to_string());
+    client.set("queued.max.messages.kbytes", (FETCH >> 10).to_string());
+    client
 }
 
 fn without_membership(mut client: ClientConfig) -> ClientConfig {
