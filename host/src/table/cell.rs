@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 /// The value of `row`. A type that JSON has nothing for becomes text.
-pub(super) fn cell(array: &dyn Array, row: usize) -> Value {
+pub(crate) fn cell(array: &dyn Array, row: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
     }
