@@ -5,9 +5,11 @@ import { DeadLettersPage } from "./dead-letters";
 import { Overview } from "./overview";
 import { SignIn } from "./sign-in";
 import { TablePage } from "./table";
+import { TransformsPage } from "./transforms";
 
 const PAGES = [
   ["#/", "Overview"],
+  ["#/transforms", "Transforms"],
   ["#/table", "Table"],
   ["#/dead-letters", "Dead letters"],
 ] as const;
@@ -57,6 +59,8 @@ function Console() {
           <DeadLettersPage who={who} />
         ) : hash === "#/table" ? (
           <TablePage who={who} />
+        ) : hash === "#/transforms" ? (
+          <TransformsPage who={who} onExpired={() => session().then(setWho, () => undefined)} />
         ) : (
           <Overview who={who} onExpired={() => session().then(setWho, () => undefined)} />
         )}
