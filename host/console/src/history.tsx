@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { Problem, useAnswer } from "./table";
 import { moment } from "./figures";
 import { AskFirst, type Intent } from "./ask-first";
-import { Changes, changesColumns } from "./difference";
+import { Changes, changesColumns } from "./changes";
 import { type Difference, type Entry, difference, rollback } from "./transforms-api";
 
 /** Entries that are shown until all are asked for. */

@@ -1,6 +1,6 @@
 import { type ComponentChildren } from "preact";
 import { bytes, grouped } from "./figures";
-import { Changes } from "./difference";
+import { Changes } from "./changes";
 import { type Fate, type Ordered, type Rehearsal, type Row, type Side } from "./transforms-api";
 
 /** What a deployment would mean: what changes, the columns, and what became of recent events. */

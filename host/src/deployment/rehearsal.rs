@@ -193,7 +193,8 @@ fn compare(batch: &SourceBatch, before: &Made<'_>, now: &Made<'_>, changed: &mut
     let is_rejected_otherwise = |message: &u32| {
         let (before, now) = (before.rejection(*message), now.rejection(*message));
         // What was found may well be another each time.
-        before.map(|(transform, reason, _)| (transform, reason)) != now.map(|(transform, reason, _)| (transform, reason))
+        before.map(|(transform, reason, _)| (transform, reason))
+            != now.map(|(transform, reason, _)| (transform, reason))
     };
     let messages = 0..batch.messages.len() as u32;
     let mut differing: BTreeSet<u32> = messages.clone().filter(is_rejected_otherwise).collect();
