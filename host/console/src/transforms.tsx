@@ -22,6 +22,8 @@ export function TransformsPage({ who, onExpired }: { who: Session; onExpired: ()
   const { answer: all, problem: listProblem } = useAnswer(versions, `${turn} ${running}`);
   const mayDeploy = who.roles.includes("deployer");
   const seesPayloads = who.roles.includes("payloads");
+  // All of it at once, so that nothing moves when the rest comes.
+  const isKnown = (log !== null || problem !== "") && (all !== null || listProblem !== "");
   const isDeployed = log !== null && log.length > 0;
   const canary = isDeployed ? log[log.length - 1]!.canary?.deployment.number : undefined;
   const names = [...new Set((hosts ?? []).flatMap((host) => Object.values(host.transforms).flat().map((one) => one.name)))];
@@ -36,23 +38,27 @@ export function TransformsPage({ who, onExpired }: { who: Session; onExpired: ()
       <p class="live" role="status">
         {isLost ? "The host does not answer; these are its last figures." : hosts === null ? "Connecting" : "Live"}
       </p>
-      <Problem problem={problem} />
-      {log !== null && !isDeployed && (
-        <p class="quiet">
-          Nothing is deployed: the transforms of this pipeline stand in its file. With <code>transforms = "deployed"</code> under{" "}
-          <code>[pipeline]</code> they are deployed from here instead; what is uploaded below waits for that.
-        </p>
+      {isKnown && (
+        <>
+          <Problem problem={problem} />
+          {log !== null && !isDeployed && (
+            <p class="quiet">
+              Nothing is deployed: the transforms of this pipeline stand in its file. With <code>transforms = "deployed"</code> under{" "}
+              <code>[pipeline]</code> they are deployed from here instead; what is uploaded below waits for that.
+            </p>
+          )}
+          {isDeployed && <Running log={log} mayDeploy={mayDeploy} onChanged={again} onRollback={setBackTo} />}
+          <p class="live" role="status">{told}</p>
+          <Figures hosts={hosts} before={before} canary={canary} />
+          {isDeployed && mayDeploy && all && <Deploy log={log} all={all} seesPayloads={seesPayloads} onChanged={again} />}
+          {mayDeploy && <Upload onUploaded={again} />}
+          <Problem problem={listProblem} />
+          {all && <Versions all={all} mayDeploy={mayDeploy} onChanged={again} />}
+          {isDeployed && <History log={log} mayDeploy={mayDeploy} onRollback={setBackTo} />}
+          {seesPayloads ? <GuestLines transforms={names} /> : <p class="quiet">What transforms log is shown to tokens with the role payloads.</p>}
+          {isDeployed && backTo !== null && <Rollback log={log} to={backTo} onClose={closeRollback} />}
+        </>
       )}
-      {isDeployed && <Running log={log} mayDeploy={mayDeploy} onChanged={again} onRollback={setBackTo} />}
-      <p role="status">{told}</p>
-      <Figures hosts={hosts} before={before} canary={canary} />
-      {isDeployed && mayDeploy && all && <Deploy log={log} all={all} seesPayloads={seesPayloads} onChanged={again} />}
-      {mayDeploy && <Upload onUploaded={again} />}
-      <Problem problem={listProblem} />
-      {all && <Versions all={all} mayDeploy={mayDeploy} onChanged={again} />}
-      {isDeployed && <History log={log} mayDeploy={mayDeploy} onRollback={setBackTo} />}
-      {seesPayloads ? <GuestLines transforms={names} /> : <p class="quiet">What transforms log is shown to tokens with the role payloads.</p>}
-      {isDeployed && backTo !== null && <Rollback log={log} to={backTo} onClose={closeRollback} />}
     </>
   );
 }
