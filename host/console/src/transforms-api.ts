@@ -91,7 +91,8 @@ export interface Entry {
 }
 
 type TransformChange =
-  | { change: "added" | "removed"; name: string; reference: string }
+  | { change: "added"; name: string; reference: string }
+  | { change: "removed"; name: string; reference: string }
   | { change: "changed"; name: string; what: string; from: string | null; to: string | null };
 
 type ColumnChange = ({ change: "added" | "removed" } & Column) | { change: "retyped"; from: Column; to: Column };
