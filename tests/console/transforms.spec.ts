@@ -93,14 +93,14 @@ test("a module is looked at when it is dropped, and stored when it is told to", 
 
 test("what may not run is told in full, by mouse and by keyboard", async ({ page, host, guests }) => {
   await open(page, host, "deployer");
-  await drop(page, zone(page), [guests.foreign]);
-  await expect(page.getByRole("alert")).toContainText("foreign.wasm may not run here:");
-  await expect(page.getByRole("alert")).toContainText("wasi_snapshot_preview1");
-  await expect(page.getByRole("alert")).toContainText("What to do: build for wasm32-unknown-unknown");
   await zone(page).focus();
   const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
   await chooser.setFiles(guests.text);
   await expect(page.getByRole("alert")).toContainText("text.wasm may not run here: the file is not a WebAssembly module");
+  await drop(page, zone(page), [guests.foreign]);
+  await expect(page.getByRole("alert")).toContainText("foreign.wasm may not run here:");
+  await expect(page.getByRole("alert")).toContainText("wasi_snapshot_preview1");
+  await expect(page.getByRole("alert")).toContainText("What to do: build for wasm32-unknown-unknown");
   await drop(page, zone(page), [guests.text, guests.foreign]);
   await expect(page.getByRole("alert")).toContainText("That is not one module.");
   await isReadable(page);
@@ -140,7 +140,7 @@ test("a deployment is tried beside the present one, deployed, and rolled back", 
   await expect(history.getByRole("row", { name: /^2 .* deploy \(now\) keep-plays@1.0.0 token admin longer plays/ })).toBeVisible();
   await history.getByRole("button", { name: "Difference from deployment 1 to 2" }).click();
   await expect(region(page, "Difference")).toContainText("setting min_seconds (none) → 240");
-  await page.getByLabel("From deployment").selectOption("2");
+  await page.getByLabel("From deployment", { exact: true }).selectOption("2");
   await expect(region(page, "Difference")).toContainText("Nothing changes.");
 
   await history.getByRole("button", { name: "Roll back to 1" }).click();
