@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { test as base } from "@playwright/test";
 
-const ROOT = resolve(import.meta.dirname, "../..");
-const WASMILL = process.env.WASMILL ? resolve(ROOT, process.env.WASMILL) : join(ROOT, "target/release/wasmill");
+export const ROOT = resolve(import.meta.dirname, "../..");
+export const WASMILL = process.env.WASMILL ? resolve(ROOT, process.env.WASMILL) : join(ROOT, "target/release/wasmill");
 const MODULE = join(ROOT, "target/transforms/keep_plays.wasm");
 const ROLES = ["viewer", "payloads", "deployer", "admin"] as const;
 const LINES = 50;
@@ -16,10 +16,10 @@ const FED = '[source.file]\npath = "-"';
 /** Events that the host makes itself, which it can read again. */
 const SIMULATED = "[source.eventsim]\ntopic_partitions = 1\nevents = 1_000_000_000\nfaults = 0.01";
 
-const pipeline = (tokens: boolean, source: string) => `
+const pipeline = (tokens: boolean, source: string, isDeployed: boolean) => `
 [pipeline]
 name = "plays"
-transforms = "deployed"
+${isDeployed ? 'transforms = "deployed"' : ""}
 [admin]
 listen = "127.0.0.1:0"
 ${tokens ? 'tokens = "tokens.toml"' : ""}
@@ -46,11 +46,13 @@ export class Host {
   private process?: ChildProcess;
   private feeding?: NodeJS.Timeout;
 
-  constructor(withTokens: boolean, private readonly source = FED) {
-    writeFileSync(join(this.directory, "pipeline.toml"), pipeline(withTokens, source));
+  /** Not `isDeployed`: the file fixes that there are no transforms. */
+  constructor(withTokens: boolean, private readonly source = FED, isDeployed = true) {
+    writeFileSync(join(this.directory, "pipeline.toml"), pipeline(withTokens, source, isDeployed));
     for (const role of withTokens ? ROLES : []) {
       this.tokens[role] = this.run("token", role, "--role", role, "--into", "tokens.toml").trim();
     }
+    if (!isDeployed) return;
     this.run("push", "pipeline.toml", MODULE, "--version", "1.0.0");
     this.run("deploy", "pipeline.toml", "keep-plays", "--sample", "0");
   }

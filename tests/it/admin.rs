@@ -83,7 +83,7 @@ fn every_role_may_do_what_it_says_and_the_document_tells_the_truth() {
     over_http(&job, |arguments, role| ask(arguments, token(role)));
 
     let facts = job.path("facts.json");
-    let told = json!({ "tokens": secrets, "other": other, "topic_partitions": 4, "planted": PLANTED });
+    let told = json!({ "tokens": secrets, "other": other, "topic_partitions": 4, "planted": PLANTED, "module": module("keep-plays") });
     std::fs::write(&facts, told.to_string()).expect("the facts can be written");
     let bearer = format!("Authorization: Bearer {}", secrets["admin"].as_str().expect("a token"));
     let schema = format!("{url}/openapi.json");

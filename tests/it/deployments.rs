@@ -227,6 +227,7 @@ fn from_a_module_to_rows_and_back() {
     assert_eq!(rehearsal["changed"]["kept_now"]["count"], 1);
     assert!(rehearsal["new"]["memory_bytes"].as_u64() > Some(0), "{rehearsal}");
     assert!(rehearsal["changed"]["kept_now"]["first"][0].as_str().expect("an example").contains('@'));
+    single_events(rehearsal);
 
     job.done(&["deploy"], &["keep-plays", "--set", "keep-plays.min_seconds=30"]);
     let difference = job.done(&["diff"], &["1", "2"]);
@@ -237,6 +238,31 @@ fn from_a_module_to_rows_and_back() {
     assert_eq!(actions, ["deploy".into(), "deploy".into(), serde_json::json!({ "rollback": { "to": 1 } })]);
     assert_eq!(all[2]["deployment"]["transforms"], all[0]["deployment"]["transforms"]);
     assert!(job.done(&["deployments"], &[]).contains("rollback to 1"), "it is told");
+}
+
+/// Of the durations 10, 40, 50 and 100, the present deployment keeps what is at least 45 and the new one what is at least 30.
+fn single_events(rehearsal: &Value) {
+    let sampled = rehearsal["sampled"].as_array().expect("a list");
+    let fates = |side: &str| -> Vec<(f64, &str)> {
+        let duration = |one: &Value| one["event"]["duration"].as_f64().expect("a number");
+        let mut fates: Vec<_> = sampled.iter().map(|one| (duration(one), side_of(one, side))).collect();
+        fates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        fates
+    };
+    assert_eq!(fates("present"), [(10.0, "filtered"), (40.0, "filtered"), (50.0, "kept"), (100.0, "kept")]);
+    assert_eq!(fates("new"), [(10.0, "filtered"), (40.0, "kept"), (50.0, "kept"), (100.0, "kept")]);
+    let differing: Vec<&Value> = sampled.iter().map(|one| &one["differs"]).collect();
+    assert_eq!(differing, [true, false, false, false], "those that differ come first");
+    assert_eq!(sampled[0]["new"]["rows"], serde_json::json!([sampled[0]["event"]]), "a filter changes nothing");
+    let transforms = &rehearsal["new"]["transforms"];
+    assert_eq!(
+        (&transforms[0]["name"], &transforms[0]["events"], &transforms[0]["kept"]),
+        (&"keep-plays".into(), &4.into(), &3.into())
+    );
+}
+
+fn side_of<'v>(sampled: &'v Value, side: &str) -> &'v str {
+    sampled[side]["fate"].as_str().expect("what became of it")
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn modules_know_only_what_the_architecture_says() {
                 "error",
             ],
         ),
-        // Of the sink only whether the columns fit the table.
+        // Of the sink only whether the columns fit the table, of the table how one value is shown.
         (
             "deployment",
             &[
@@ -139,6 +139,7 @@ fn modules_know_only_what_the_architecture_says() {
                 "source",
                 "status",
                 "storage",
+                "table",
                 "transform",
                 "error",
                 "runtime",

@@ -2,7 +2,7 @@
 
     check_admin.py URL FACTS.json
 
-FACTS holds the secrets of the tokens by role, `other` (a token of another pipeline), `topic_partitions`, `planted` (what no answer may hold), and `ca` when the
+FACTS holds the secrets of the tokens by role, `other` (a token of another pipeline), `topic_partitions`, `module` (the path of keep-plays), `planted` (what no answer may hold), and `ca` when the
 API speaks TLS. Prints what is not as it must be and exits with 1.
 """
 
@@ -26,7 +26,10 @@ def ask(path, token=None, body=None, method=None, headers=None):
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     data = None
-    if body is not None:
+    if isinstance(body, bytes):
+        headers["Content-Type"] = "application/octet-stream"
+        data = body
+    elif body is not None:
         headers["Content-Type"] = "application/json"
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     request = urllib.request.Request(URL + path, data=data, headers=headers, method=method)
@@ -68,6 +71,7 @@ def who_may_what():
         "/v1/host": "viewer",
         "/v1/hosts": "viewer",
         "/v1/deployments": "viewer",
+        "/v1/deployments/1/difference?from=1": "viewer",
         "/v1/transforms": "viewer",
         "/v1/logs": "payloads",
         "/v1/dead-letters": "viewer",
@@ -96,6 +100,10 @@ def who_may_what():
     refused(404, "/v1/nothing", token("admin"))
     refused(404, "/v1/deployments/4711", token("viewer"))
     refused(400, "/v1/deployments/x", token("viewer"))
+    refused(404, "/v1/deployments/1/difference?from=4711", token("viewer"))
+    refused(404, "/v1/deployments/4711/difference?from=1", token("viewer"))
+    for query in ["", "?from=x", "?from=1&to=2"]:
+        refused(400, f"/v1/deployments/1/difference{query}", token("viewer"))
     refused(400, "/v1/logs?level=loud", token("payloads"))
     refused(400, "/v1/table/usage?below=..", token("viewer"))
     refused(409, "/v1/schemas/s", token("viewer"))
@@ -153,18 +161,55 @@ def changes():
     must(all(one["from"].startswith("127.0.0.1:") for one in audit), audit)
 
 
+def look(query, module):
+    """What is said of a module, as soon as the host looks at another one: those of a minute are limited."""
+    begun = time.time()
+    while True:
+        status, _, text = ask(f"/v1/vet{query}", token("deployer"), body=module)
+        if status != 429 or time.time() - begun > 120:
+            return status, json.loads(text)
+        time.sleep(1)
+
+
+def modules():
+    """A module is looked at, and nothing is stored."""
+    module = open(FACTS["module"], "rb").read()
+    before = opened("/v1/transforms", "viewer")
+    status, found = look("", module)
+    must(status == 200 and found["name"] == "keep-plays" and found["is_there"] and found["would_be_refused"] is None, found)
+    must(found["module"]["size"] == len(module) and found["module"]["kind"] == "core-module", found)
+    _, new = look("?name=other&version=7.0.0", module)
+    must((new["name"], new["version"], new["is_there"]) == ("other", "7.0.0", False), new)
+    # The same version with other bytes, of the same meaning: a custom section more.
+    _, other = look("", module + b"\x00\x02\x01x")
+    must("other bytes" in other["would_be_refused"]["error"] and other["would_be_refused"]["hint"], other)
+    must(look("?name=..", module)[1]["would_be_refused"], "that is no name")
+    status, told = look("", b"hello")
+    must(status == 409 and "not a WebAssembly module" in told["error"] and told["hint"], told)
+    refused(400, "/v1/vet?version=new", token("deployer"), body=module)
+    refused(400, "/v1/vet?signature=x", token("deployer"), body=module)
+    refused(403, "/v1/vet", token("payloads"), body=module)
+    must(opened("/v1/transforms", "viewer") == before, "nothing was stored")
+
+
 def deployments():
     entries = lambda: json.loads(opened("/v1/deployments", "viewer"))
     chain = {"transforms": ["keep-plays"], "set": ["keep-plays.min_seconds=45"], "note": "longer"}
     before = entries()
     tried = json.loads(opened("/v1/deployments", "deployer", body={**chain, "dry_run": True, "sample": 100}))
     must(tried["accepted"] is None and tried["proposal"]["rehearsal"]["events"] > 0, tried)
-    must(tried["proposal"]["rehearsal"]["changed"] is None, "values of events need the role payloads", tried)
-    must("changed" in json.loads(opened("/v1/deployments", "admin", body={**chain, "dry_run": True, "sample": 100}))["proposal"]["rehearsal"])
+    rehearsal = tried["proposal"]["rehearsal"]
+    must(rehearsal["changed"] is None and rehearsal["sampled"] == [], "values of events need the role payloads", tried)
+    must(rehearsal["new"]["transforms"][0]["name"] == "keep-plays", rehearsal)
+    seen = json.loads(opened("/v1/deployments", "admin", body={**chain, "dry_run": True, "sample": 100}))["proposal"]["rehearsal"]
+    must(seen["changed"] and seen["sampled"] and all(one["event"]["auth"] == "Logged In" for one in seen["sampled"]), seen)
     must(entries() == before, "only tried")
     deployed = json.loads(opened("/v1/deployments", "deployer", body=chain))["accepted"]
     must(deployed["by"] == "token deployer" and deployed["note"] == "longer", deployed)
     must(deployed["deployment"]["transforms"][0]["settings"] == {"min_seconds": "45"}, deployed)
+    difference = json.loads(opened(f"/v1/deployments/{deployed['number']}/difference?from={before[-1]['deployment']['number']}", "viewer"))
+    change = difference["transforms"][0]
+    must((change["what"], change["to"]) == ("setting min_seconds", "45") and difference["columns"] == [], difference)
     again = json.loads(opened("/v1/deployments", "deployer", body=chain))
     must(again["accepted"] is None, "nothing changes", again)
     back = json.loads(opened("/v1/rollback", "deployer", body={}))["accepted"]
@@ -191,6 +236,7 @@ def main():
     numbers()
     must(len(events("/v1/hosts/events", "viewer", "hosts", 2)[1]) == 1, "one host")
     changes()
+    modules()
     deployments()
     # One address that guesses is told to wait; whoever has a token is let in all the same.
     statuses = [ask("/v1/host", f"wasmill_{guess}")[0] for guess in range(250)]

@@ -1,4 +1,5 @@
 // The admin API as the page asks it. Its exact description is /openapi.json.
+import type { TransformCounts } from "./transforms-api";
 
 export type Role = "viewer" | "payloads" | "deployer" | "admin";
 
@@ -45,6 +46,8 @@ export interface Host {
   paused: boolean;
   problems?: string[];
   topic_partitions: TopicPartition[];
+  /** By deployment. */
+  transforms: Record<string, TransformCounts[]>;
   totals: Totals;
   memory_bytes: number;
   kafka?: Health & { brokers: number; unreachable: number };
@@ -64,13 +67,15 @@ export class Refused extends Error {
 
 let csrf: string | null = null;
 
+/** A body is sent as JSON, a file as it is. */
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
   const headers: Record<string, string> = {};
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = isFile ? "application/octet-stream" : "application/json";
   if (csrf !== null && method !== "GET") headers["X-CSRF-Token"] = csrf;
   let answer: Response;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+    answer = await fetch(path, { method, headers, body: body === undefined ? null : isFile ? body : JSON.stringify(body) });
   } catch {
     throw new Refused(0, "The host does not answer", "Is it running? The page goes on by itself when it is back.");
   }

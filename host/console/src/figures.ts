@@ -108,3 +108,6 @@ export function span(ms: number): string {
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
 }
+
+/** A time in UTC. */
+export const moment = (ms: number) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");

@@ -7,9 +7,11 @@ import { SchemasPage } from "./schemas";
 import { SignIn } from "./sign-in";
 import { TablePage } from "./table";
 import { TopicsPage } from "./topics";
+import { TransformsPage } from "./transforms";
 
 const PAGES = [
   ["#/", "Overview"],
+  ["#/transforms", "Transforms"],
   ["#/table", "Table"],
   ["#/dead-letters", "Dead letters"],
   ["#/topics", "Topics"],
@@ -65,6 +67,8 @@ function Console() {
           <TopicsPage who={who} />
         ) : hash === "#/schemas" ? (
           <SchemasPage />
+        ) : hash === "#/transforms" ? (
+          <TransformsPage who={who} onExpired={() => session().then(setWho, () => undefined)} />
         ) : (
           <Overview who={who} onExpired={() => session().then(setWho, () => undefined)} />
         )}

@@ -3,7 +3,7 @@ import { type Host, Refused, type Session, pause, resume, watchHosts } from "./a
 import { bytes, grouped, lag, perSecond, rate, span, staleness, topicPartitions, totals, troubles } from "./figures";
 
 /** The statuses of all hosts, live, and the one of each before its last. */
-function useHosts(onLost: () => void) {
+export function useHosts(onLost: () => void) {
   const [hosts, setHosts] = useState<Host[] | null>(null);
   const [isLost, setLost] = useState(false);
   const before = useRef(new Map<string, Host>());

@@ -20,7 +20,7 @@ import { bytes, grouped } from "./figures";
 const ROWS = 20;
 
 /** What an answer says once it is here; asked again when `turn` changes. */
-function useAnswer<T>(ask: () => Promise<T>, turn: unknown) {
+export function useAnswer<T>(ask: () => Promise<T>, turn: unknown) {
   const [answer, setAnswer] = useState<T | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
@@ -34,7 +34,7 @@ function useAnswer<T>(ask: () => Promise<T>, turn: unknown) {
   return { answer, problem };
 }
 
-const Problem = ({ problem }: { problem: string }) => (problem ? <p role="alert" class="trouble">{problem}</p> : null);
+export const Problem = ({ problem }: { problem: string }) => (problem ? <p role="alert" class="trouble">{problem}</p> : null);
 
 export function TablePage({ who }: { who: Session }) {
   const [turn, setTurn] = useState(0);

@@ -19,6 +19,14 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// An error with its cause.
+    pub(super) fn of(error: &Error) -> Self {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self { error: format!("{error}{cause}"), hint: error.what_to_do().map(str::to_owned) }
+    }
+}
+
 /// A request that is not done.
 pub(super) enum Refusal {
     /// Nobody that is known. 401.
@@ -65,10 +73,6 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut headers = HeaderMap::new();
         let plain = |error: String| Problem { error, hint: None };
-        let of = |error: Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Problem { error: format!("{error}{cause}"), hint: error.what_to_do().map(str::to_owned) }
-        };
         let (status, problem) = match self {
             Self::Unknown(why) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"wasmill\""));
@@ -76,7 +80,7 @@ impl IntoResponse for Refusal {
             }
             Self::Forbidden(why) => (StatusCode::FORBIDDEN, plain(why)),
             Self::Missing(what) => (StatusCode::NOT_FOUND, plain(what)),
-            Self::Conflict(error) => (StatusCode::CONFLICT, of(error)),
+            Self::Conflict(error) => (StatusCode::CONFLICT, Problem::of(&error)),
             Self::Wrong(why) => (StatusCode::BAD_REQUEST, plain(why)),
             Self::TooMany => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
@@ -85,7 +89,7 @@ impl IntoResponse for Refusal {
             Self::Failed(error) => {
                 let may_pass = error.kind() == ErrorKind::Transient;
                 let status = if may_pass { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-                (status, of(error))
+                (status, Problem::of(&error))
             }
         };
         (status, headers, Json(problem)).into_response()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,9 +12,10 @@ use super::Office;
 use super::answer::Refusal;
 use super::caller::Caller;
 use super::tokens::Role;
+use crate::deployment::difference::Difference;
 use crate::deployment::judge::Bounds;
 use crate::deployment::order::{Order, Outcome, Place, Wish, share_of};
-use crate::deployment::{Entry, Placement, Request};
+use crate::deployment::{Deployment, Entry, Placement, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source;
 use crate::transform::TransformEngine;
@@ -117,6 +118,41 @@ pub(super) struct Ordered {
     /// Why it would be refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     would_be_refused: Option<String>,
+}
+
+/// What a deployment is compared with.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Compared {
+    /// The number of the other deployment.
+    from: u64,
+}
+
+/// What changes from another deployment to this one, as `wasmill diff`. Needs the role viewer.
+#[utoipa::path(
+    get, path = "/v1/deployments/{number}/difference", security(("token" = [])),
+    params(("number" = u64, Path, description = "Its number"), Compared),
+    responses((status = OK, body = Difference))
+)]
+pub(super) async fn difference(
+    State(office): State<Arc<Office>>,
+    caller: Caller,
+    number: Result<Path<u64>, PathRejection>,
+    compared: Result<Query<Compared>, QueryRejection>,
+) -> Result<Json<Difference>, Refusal> {
+    caller.must(Role::Viewer)?;
+    let (Path(to), Query(Compared { from })) = (number?, compared?);
+    let (from, to) = (find(&office, from).await?, find(&office, to).await?);
+    Ok(Json(Difference::between(Some(&from), &to)))
+}
+
+/// The deployment of that number.
+pub(super) async fn find(office: &Office, number: u64) -> Result<Deployment, Refusal> {
+    office.log.deployment(number).await.map_err(|error| match error.kind() {
+        ErrorKind::Config => Refusal::Missing(error.to_string()),
+        _ => Refusal::Failed(error),
+    })
 }
 
 /// Runs other transforms, versions or settings. Needs the role deployer.
@@ -261,6 +297,7 @@ fn answer((outcome, dry_run): (Outcome, bool), sees_payloads: bool) -> Result<Or
     if let (Some(rehearsal), false) = (&mut proposal.rehearsal, sees_payloads) {
         // Its examples hold values of events.
         rehearsal.changed = None;
+        rehearsal.sampled.clear();
     }
     let would_be_refused = match refused {
         Some(error) if !dry_run => return Err(Refusal::Conflict(error)),

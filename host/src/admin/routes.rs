@@ -39,7 +39,6 @@ use super::topics;
 use super::upload;
 use super::verifying;
 use crate::deployment::{Deployment, Entry};
-use crate::error::ErrorKind;
 use crate::status::lines::{Line, LineLevel, LineReader, Wanted};
 use crate::status::{HostStatus, TopicPartitionState, metrics};
 
@@ -72,6 +71,7 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(host_events))
         .routes(routes!(deployments))
         .routes(routes!(deployment))
+        .routes(routes!(orders::difference))
         .routes(routes!(releases::all))
         .routes(routes!(releases::versions))
         .routes(routes!(releases::module))
@@ -104,7 +104,11 @@ fn routes() -> OpenApiRouter<Arc<Office>> {
         .routes(routes!(schemas::version))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES))
         // Modules are longer: who sends one has a limit of his own.
-        .merge(OpenApiRouter::new().routes(routes!(upload::push)).layer(DefaultBodyLimit::disable()))
+        .merge(modules().layer(DefaultBodyLimit::disable()))
+}
+
+fn modules() -> OpenApiRouter<Arc<Office>> {
+    OpenApiRouter::new().routes(routes!(upload::push)).routes(routes!(upload::vet))
 }
 
 /// All of it, ready to be served.
@@ -242,11 +246,7 @@ async fn deployment(
 ) -> Answer<Deployment> {
     caller.must(Role::Viewer)?;
     let Path(number) = number?;
-    let found = office.log.deployment(number).await.map_err(|error| match error.kind() {
-        ErrorKind::Config => Refusal::Missing(error.to_string()),
-        _ => Refusal::Failed(error),
-    });
-    Ok(Json(found?))
+    Ok(Json(orders::find(&office, number).await?))
 }
 
 /// Which of the guests' lines.

@@ -8,7 +8,7 @@ use super::{Column, Deployed, Deployment};
 use crate::registry::short;
 
 /// What changes from one deployment to another. Empty lists: nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Difference {
     /// What becomes of the transforms.
     pub transforms: Vec<TransformChange>,
@@ -17,7 +17,7 @@ pub struct Difference {
 }
 
 /// What becomes of one transform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum TransformChange {
     /// It is new.
@@ -48,7 +48,7 @@ pub enum TransformChange {
 }
 
 /// What becomes of one column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum ColumnChange {
     /// Files from here on have it; readers see null in older ones.

@@ -21,6 +21,7 @@ pub mod order;
 mod proposal;
 pub mod rehearsal;
 mod request;
+pub mod sampled;
 mod setting;
 
 use std::collections::{BTreeMap, BTreeSet};

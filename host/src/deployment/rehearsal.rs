@@ -1,6 +1,6 @@
 //! A deployment tried on recent events beside the present one, before it is accepted. Nothing is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +9,12 @@ use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use serde::Serialize;
 
+use super::sampled::{Choice, Made, Sampled};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::report::grouped;
 use crate::source::SourceBatch;
-use crate::transform::{ChainInstance, ChainOutput, TransformChain};
+use crate::transform::{ChainInstance, ChainOutput, TransformChain, TransformCounts};
 
 /// How many events of each kind of difference are named.
 const EXAMPLES: usize = 5;
@@ -31,6 +32,8 @@ pub struct Rehearsal {
     pub present: Option<Side>,
     /// Where the two differ, where there is a present one.
     pub changed: Option<Changed>,
+    /// Some of the events, those that differ first.
+    pub sampled: Vec<Sampled>,
 }
 
 /// What became of the events in one deployment.
@@ -48,6 +51,8 @@ pub struct Side {
     pub us_per_event: f64,
     /// The most memory that its instances had, one of each transform, in bytes.
     pub memory_bytes: u64,
+    /// What each transform did, in order.
+    pub transforms: Vec<TransformCounts>,
 }
 
 /// Events on which the two deployments differ, with the first few of each kind as `TOPIC/PARTITION@OFFSET`.
@@ -114,6 +119,7 @@ impl<'c> Trial<'c> {
         self.side.us_per_event = self.spent.as_secs_f64() * 1e6 / events.max(1) as f64;
         let counts = self.chain.counts();
         self.side.memory_bytes = counts.iter().filter_map(|counts| Some(counts.used.as_ref()?.memory_bytes)).sum();
+        self.side.transforms = counts;
         self.side
     }
 }
@@ -132,7 +138,7 @@ pub fn rehearse(
     let mut new = Trial::new(new)?;
     let mut present = present.map(Trial::new).transpose()?;
     let (mut events, mut undecodable) = (0, 0);
-    let mut changed = Changed::default();
+    let (mut changed, mut choice) = (Changed::default(), Choice::default());
     for batch in sample {
         let decoded = decoder.decode(batch)?;
         events += batch.messages.len() as u64;
@@ -145,10 +151,15 @@ pub fn rehearse(
             Ok(output)
         };
         let now = run(&mut new)?;
-        if let Some(trial) = &mut present {
-            let before = run(trial)?;
-            compare(batch, &before, &now, &mut changed)?;
-        }
+        let before = present.as_mut().map(run).transpose()?;
+        let now = Made { chain: new.chain, output: &now };
+        let before = present.as_ref().zip(before.as_ref());
+        let before = before.map(|(trial, output)| Made { chain: trial.chain, output });
+        let differing = match &before {
+            Some(before) => compare(batch, before, &now, &mut changed)?,
+            None => BTreeSet::new(),
+        };
+        choice.look(batch, &decoded, &now, before.as_ref(), &differing);
     }
     Ok(Rehearsal {
         events,
@@ -156,6 +167,7 @@ pub fn rehearse(
         new: new.finish(events),
         changed: present.is_some().then_some(changed),
         present: present.map(|trial| trial.finish(events)),
+        sampled: choice.finish(),
     })
 }
 
@@ -176,7 +188,17 @@ impl Comparable {
     }
 }
 
-fn compare(batch: &SourceBatch, before: &ChainOutput, now: &ChainOutput, changed: &mut Changed) -> Result<()> {
+/// Counts where the two differ; the messages on which they do, those among them that only have another reason.
+fn compare(batch: &SourceBatch, before: &Made<'_>, now: &Made<'_>, changed: &mut Changed) -> Result<BTreeSet<u32>> {
+    let is_rejected_otherwise = |message: &u32| {
+        let (before, now) = (before.rejection(*message), now.rejection(*message));
+        // What was found may well be another each time.
+        before.map(|(transform, reason, _)| (transform, reason))
+            != now.map(|(transform, reason, _)| (transform, reason))
+    };
+    let messages = 0..batch.messages.len() as u32;
+    let mut differing: BTreeSet<u32> = messages.clone().filter(is_rejected_otherwise).collect();
+    let (before, now) = (before.output, now.output);
     let (old, new) = (before.rows.schema(), now.rows.schema());
     let mut fields = Vec::new();
     let (mut columns_before, mut columns_now) = (Vec::new(), Vec::new());
@@ -191,20 +213,22 @@ fn compare(batch: &SourceBatch, before: &ChainOutput, now: &ChainOutput, changed
     let converter = RowConverter::new(fields).map_err(not_comparable)?;
     let before = Comparable::new(&converter, &columns_before, before)?;
     let now = Comparable::new(&converter, &columns_now, now)?;
-    for message in 0..batch.messages.len() as u32 {
-        match (before.of.get(&message), now.of.get(&message)) {
-            (None, Some(_)) => changed.kept_now.add(batch, message),
-            (Some(_), None) => changed.kept_before.add(batch, message),
+    for message in messages {
+        let kind = match (before.of.get(&message), now.of.get(&message)) {
+            (None, Some(_)) => &mut changed.kept_now,
+            (Some(_), None) => &mut changed.kept_before,
             (Some(a), Some(b)) => {
-                let is_same = a.clone().map(|row| before.rows.row(row)).eq(b.clone().map(|row| now.rows.row(row)));
-                if !is_same {
-                    changed.other_values.add(batch, message);
+                if a.clone().map(|row| before.rows.row(row)).eq(b.clone().map(|row| now.rows.row(row))) {
+                    continue;
                 }
+                &mut changed.other_values
             }
-            (None, None) => {}
-        }
+            (None, None) => continue,
+        };
+        kind.add(batch, message);
+        differing.insert(message);
     }
-    Ok(())
+    Ok(differing)
 }
 
 fn not_comparable(error: arrow::error::ArrowError) -> Error {

@@ -130,20 +130,21 @@ impl Registry {
         &self.runtime
     }
 
-    /// Stores a checked module under a name and version.
+    /// What a push of a checked module under a name and version would come to. Nothing is stored.
     ///
     /// # Errors
-    /// The version has other bytes already, or was withdrawn; the name is not one; the storage does not answer.
-    pub async fn push(
+    /// The version has other bytes already, or was withdrawn; the name is not one; nobody vouches for it; the storage does not
+    /// answer.
+    pub async fn would_push(
         &self,
-        module: Bytes,
+        module: &Bytes,
         info: &ModuleInfo,
         (name, version): (&str, Version),
         signature: Option<Signature>,
         by: &str,
     ) -> Result<Pushed> {
         check_name(name)?;
-        if hex(&Sha256::digest(&module)) != info.sha256 {
+        if hex(&Sha256::digest(module)) != info.sha256 {
             return Err(Error::config("the module changed while it was looked at").hint("push it again"));
         }
         let release = Release {
@@ -158,9 +159,28 @@ impl Registry {
             signature,
         };
         signature::require(&self.keys, release.signature.as_ref(), &release.statement())?;
-        if let Some(found) = self.release(&release.name, &release.version).await? {
-            return self.already(found, &release).await;
+        match self.release(&release.name, &release.version).await? {
+            Some(found) => self.already(found, &release).await,
+            None => Ok(Pushed::New(release)),
         }
+    }
+
+    /// Stores a checked module under a name and version.
+    ///
+    /// # Errors
+    /// As [`Registry::would_push`].
+    pub async fn push(
+        &self,
+        module: Bytes,
+        info: &ModuleInfo,
+        named: (&str, Version),
+        signature: Option<Signature>,
+        by: &str,
+    ) -> Result<Pushed> {
+        let release = match self.would_push(&module, info, named, signature, by).await? {
+            Pushed::New(release) => release,
+            there => return Ok(there),
+        };
         // The module first: a release names nothing that is not there.
         let path = self.module_path(&release.sha256);
         if create_once(self.storage(), &path, module, self.runtime.random())

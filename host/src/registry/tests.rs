@@ -47,6 +47,23 @@ async fn a_version_never_changes() {
 }
 
 #[tokio::test]
+async fn what_a_push_would_come_to_is_told_and_nothing_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(directory.path());
+    let would = async |module: &'static [u8], name: &str| {
+        let version = parse_version("1.0.0").unwrap();
+        registry.would_push(&Bytes::from_static(module), &info(module), (name, version), None, "bob@here").await
+    };
+    assert!(matches!(would(b"one", "keep").await, Ok(Pushed::New(_))));
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "nothing is stored");
+    push(&registry, b"one", "keep", "1.0.0").await.unwrap();
+    let Pushed::AlreadyThere(release) = would(b"one", "keep").await.unwrap() else { panic!("it is there") };
+    assert_eq!(release.pushed_by, "ann@here");
+    assert!(would(b"two", "keep").await.unwrap_err().to_string().contains("other bytes"));
+    assert!(would(b"two", "../keep").await.is_err(), "no name");
+}
+
+#[tokio::test]
 async fn a_push_deletes_what_crashed_ones_left_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path());

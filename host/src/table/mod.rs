@@ -7,7 +7,7 @@
 //! A file that is not there any more when it is read (a job downstream has moved it) is left out; one that is not
 //! readable as Parquet is named among the problems, and the rest is shown.
 
-mod cell;
+pub(crate) mod cell;
 pub mod dead_letters;
 mod head;
 mod listing;

@@ -60,7 +60,7 @@ const BUILD_HINT: &str = "build for wasm32-unknown-unknown, which has no WASI (`
                           for Python: componentize-py --stub-wasi; for JavaScript: jco with all WASI features disabled";
 
 /// What a module is and says about itself. None of it comes from running it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ModuleInfo {
     /// Its own name, from its custom section `wasmill`; empty when it has none.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct ModuleInfo {
 }
 
 /// How a module was packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModuleKind {
     /// A core module with a component type section.
