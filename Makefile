@@ -71,6 +71,7 @@ test: tools servers lint build ## all tests, on real servers; CI runs exactly th
 	WASMILL=$(WASMILL) "$$($(CLUSTER) venv)" -m unittest discover -s tests/deploy
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run --registry -- cargo test --release --workspace
+	WASMILL=$(WASMILL) $(CLUSTER) run --kerberos --ticket-seconds 20 -- "$$($(CLUSTER) venv)" -m unittest discover -s tests/secured
 	cd tests/console && npm ci --no-audit --no-fund && WASMILL=$(abspath $(WASMILL)) npm test
 	$(CHAOS) --minutes 2
 

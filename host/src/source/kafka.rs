@@ -39,6 +39,7 @@ use self::group::{Change, Group};
 pub(super) use self::known::{known_offsets, offsets_at};
 use self::reader::KafkaReader;
 pub(super) use self::sample::sample;
+pub(super) use self::settings::set_tickets;
 use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;

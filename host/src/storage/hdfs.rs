@@ -28,6 +28,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::{Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageOptions, StorageResult};
 use crate::error::{Error, Result};
+use crate::kerberos;
 
 /// How long one call to the NameNode may take, failover to another one included.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -324,7 +325,13 @@ impl Failure {
             Self::Client(HdfsError::AlreadyExists(message)) => {
                 error(StorageErrorKind::AlreadyExists).because(first_line(&message))
             }
-            Self::Client(client) => error(kind_of(&client)).because(client),
+            Self::Client(client) => match kerberos::advice(&client.to_string()) {
+                None => error(kind_of(&client)).because(client),
+                Some(advice) if advice.may_pass => {
+                    error(StorageErrorKind::Unknown).because(format!("{}: {client}", advice.what))
+                }
+                Some(advice) => error(StorageErrorKind::Denied).because(format!("{}: {client}", advice.what)),
+            },
         }
     }
 }

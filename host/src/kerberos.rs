@@ -1,0 +1,124 @@
+//! What the words of the Kerberos library mean for an operator.
+//!
+//! The clients of Kafka and of HDFS both ask the system's library (MIT's `libgssapi_krb5`) for tickets, and both hand on what it
+//! said; the numbers behind the words do not come through Kafka's. The library is set by its environment, and never translates
+//! here. Pure: this looks at text only, so words that it does not know change nothing but the advice.
+
+/// What is wrong, and what an operator can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advice {
+    /// What is wrong, in a few words.
+    pub what: &'static str,
+    /// What to do.
+    pub hint: &'static str,
+    /// Whether it may pass without anybody's doing: a KDC that is down comes back.
+    pub may_pass: bool,
+}
+
+/// Each with words that are in no other.
+const KNOWN: [(&[&str], Advice); 9] = [
+    (
+        &["No Kerberos credentials available", "No credentials cache found", "No credentials were supplied"],
+        Advice {
+            what: "there is no Kerberos ticket",
+            hint: "set KRB5_CLIENT_KTNAME to a keytab that wasmill may read (tickets are then got and renewed by themselves), or \
+                   run kinit as the user that runs wasmill",
+            may_pass: false,
+        },
+    ),
+    (
+        &["Ticket expired", "credential has expired", "credentials have expired"],
+        Advice {
+            what: "the Kerberos ticket has expired",
+            hint: "set KRB5_CLIENT_KTNAME to a keytab, so that tickets are renewed by themselves, or run kinit again",
+            may_pass: true,
+        },
+    ),
+    (
+        &["Cannot contact any KDC", "Cannot resolve network address for KDC"],
+        Advice {
+            what: "the KDC does not answer",
+            hint: "check the realm's kdc in /etc/krb5.conf (or KRB5_CONFIG) and the network",
+            may_pass: true,
+        },
+    ),
+    (
+        &["Cannot find KDC for realm", "Cannot find KDC for requested realm", "default realm"],
+        Advice {
+            what: "the KDC of the realm is not known",
+            hint: "name the realm and its kdc in /etc/krb5.conf, or set KRB5_CONFIG to a file that does",
+            may_pass: false,
+        },
+    ),
+    (
+        // Of a client this is said with its name in quotation marks.
+        &["Server not found in Kerberos database", "Server krbtgt/", "not found in Kerberos database"],
+        Advice {
+            what: "the KDC does not know this name",
+            hint: "the server's principal is made of its service (sasl.kerberos.service.name for Kafka) and of the host name by \
+                   which it is addressed; the client's stands in the keytab (klist -k)",
+            may_pass: false,
+        },
+    ),
+    (
+        &["Preauthentication failed", "Password incorrect", "Decrypt integrity check failed"],
+        Advice {
+            what: "the KDC refuses the key of the keytab",
+            hint: "was the key changed since the keytab was made? make a new keytab; klist -k and kvno compare their versions",
+            may_pass: false,
+        },
+    ),
+    (
+        &["no suitable keys", "Key table file", "Unknown credential cache type"],
+        Advice {
+            what: "the keytab or the ticket cache cannot be used",
+            hint: "check the files that KRB5_CLIENT_KTNAME and KRB5CCNAME name, and that the user that runs wasmill may read them",
+            may_pass: false,
+        },
+    ),
+    (
+        &["Clock skew too great"],
+        Advice {
+            what: "this machine's clock differs from the KDC's or the server's",
+            hint: "set the clock (chrony, systemd-timesyncd)",
+            may_pass: true,
+        },
+    ),
+    (
+        &["missing a GSSAPI module", "No worthy mechs found", "Failed to load libgssapi_krb"],
+        Advice {
+            what: "a library for Kerberos is not installed",
+            hint: "install libsasl2-modules-gssapi-mit (Debian) or cyrus-sasl-gssapi (Red Hat) for Kafka, libgssapi-krb5-2 or \
+                   krb5-libs for HDFS",
+            may_pass: false,
+        },
+    ),
+];
+
+/// What `text`, an error in a client's words, means; `None` when it is not about Kerberos.
+pub fn advice(text: &str) -> Option<Advice> {
+    KNOWN.iter().find(|(words, _)| words.iter().any(|words| text.contains(words))).map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_says_is_told_apart() {
+        // As MIT's 1.20 says it, through librdkafka or hdfs-native.
+        let cases = [
+            ("Minor code may provide more information (No Kerberos credentials available (default cache: FILE:/tmp/x))", "no Kerberos ticket"),
+            ("GSSAPIError: The referenced credential has expired: Ticket expired", "has expired"),
+            ("(Cannot contact any KDC for realm 'WASMILL.TEST')", "does not answer"),
+            ("(Server kafka/nn@WASMILL.TEST not found in Kerberos database)", "does not know"),
+            ("Client 'wasmil@WASMILL.TEST' not found in Kerberos database", "does not know"),
+            ("Preauthentication failed", "refuses the key"),
+        ];
+        for (text, wanted) in cases {
+            let found = advice(text).map_or("", |advice| advice.what);
+            assert!(found.contains(wanted), "{text}: {found:?}");
+        }
+        assert_eq!(advice("Connection refused"), None);
+    }
+}
