@@ -4,6 +4,8 @@
 //! said; the numbers behind the words do not come through Kafka's. The library is set by its environment, and never translates
 //! here. Pure: this looks at text only, so words that it does not know change nothing but the advice.
 
+use std::error::Error;
+
 /// What is wrong, and what an operator can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advice {
@@ -16,7 +18,7 @@ pub struct Advice {
 }
 
 /// By what it says; the first that fits.
-const KNOWN: [(&[&str], Advice); 9] = [
+const KNOWN: [(&[&str], Advice); 10] = [
     (
         &["Ticket expired", "credential has expired", "credentials have expired"],
         Advice {
@@ -34,7 +36,7 @@ const KNOWN: [(&[&str], Advice); 9] = [
         },
     ),
     (
-        &["Cannot find KDC for realm", "Cannot find KDC for requested realm", "default realm"],
+        &["Cannot find KDC for realm", "Cannot find KDC for requested realm", "does not specify default realm"],
         Advice {
             what: "the KDC of the realm is not known",
             hint: "name the realm and its kdc in /etc/krb5.conf, or set KRB5_CONFIG to a file that does",
@@ -90,6 +92,16 @@ const KNOWN: [(&[&str], Advice); 9] = [
         },
     ),
     (
+        // The HDFS client's words: the NameNode says why in an answer to no question, which the client drops.
+        &["RPC listener disconnected"],
+        Advice {
+            what: "the NameNode ended the connection",
+            hint: "does it run, and on this port? If it wants Kerberos, set HADOOP_CONF_DIR to the cluster's core-site.xml and \
+                   hdfs-site.xml, which say so (hadoop.security.authentication)",
+            may_pass: true,
+        },
+    ),
+    (
         // Last: the library says the third of these before all that keeps it from a ticket.
         &["No Kerberos credentials available", "No credentials cache found", "No credentials were supplied"],
         Advice {
@@ -104,6 +116,11 @@ const KNOWN: [(&[&str], Advice); 9] = [
 /// What `text`, an error in a client's words, means; `None` when it is not about Kerberos.
 pub fn advice(text: &str) -> Option<Advice> {
     KNOWN.iter().find(|(words, _)| words.iter().any(|words| text.contains(words))).map(|(_, advice)| *advice)
+}
+
+/// The same of an error or one of its causes.
+pub fn advice_on(error: &(dyn Error + 'static)) -> Option<Advice> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| advice(&error.to_string()))
 }
 
 #[cfg(test)]
@@ -131,6 +148,8 @@ mod tests {
                 assert!(found.contains(wanted), "{text}: {found:?}");
             }
         }
+        let dropped = crate::error::Error::fatal("cannot look").because("RPC listener disconnected").hint("look again");
+        assert!(dropped.what_to_do().is_some_and(|hint| hint.contains("HADOOP_CONF_DIR")));
         assert_eq!(advice("Permission denied"), None);
         assert_eq!(advice("Connection refused"), None);
     }

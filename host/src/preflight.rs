@@ -13,7 +13,6 @@ use serde_json::json;
 use crate::config::{Config, SchemaRegistryConfig, SourceConfig, type_name};
 use crate::deployment::{self, Log};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kerberos;
 use crate::registry::Registry;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::schema_registry;
@@ -313,11 +312,9 @@ async fn missing_directories(location: &Location) -> Result<Vec<String>> {
 }
 
 fn unreachable(location: &Location, error: StorageError) -> Error {
-    let kerberos = error.source.as_ref().and_then(|source| kerberos::advice(&source.to_string()));
-    let hint = match (kerberos, error.kind) {
-        (Some(advice), _) => advice.hint,
-        (None, StorageErrorKind::Denied) => "give the user that runs wasmill the right to write there",
-        (None, StorageErrorKind::NoSpace) => "make room, or raise the quota",
+    let hint = match error.kind {
+        StorageErrorKind::Denied => "give the user that runs wasmill the right to write there",
+        StorageErrorKind::NoSpace => "make room, or raise the quota",
         _ => "is the address right, and does the server run and answer?",
     };
     Error::transient(format!("cannot write to {}", location.url)).because(error).hint(hint)

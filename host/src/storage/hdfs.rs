@@ -325,13 +325,18 @@ impl Failure {
             Self::Client(HdfsError::AlreadyExists(message)) => {
                 error(StorageErrorKind::AlreadyExists).because(first_line(&message))
             }
-            Self::Client(client) => match kerberos::advice(&client.to_string()) {
-                None => error(kind_of(&client)).because(client),
-                Some(advice) if advice.may_pass => {
-                    error(StorageErrorKind::Unknown).because(format!("{}: {client}", advice.what))
+            Self::Client(client) => {
+                // Of the library's errors only the words: the rest are numbers.
+                let said =
+                    if let HdfsError::GSSAPIError(_, _, words) = &client { words.clone() } else { client.to_string() };
+                match kerberos::advice(&said) {
+                    None => error(kind_of(&client)).because(client),
+                    Some(advice) => {
+                        let kind = if advice.may_pass { StorageErrorKind::Unknown } else { StorageErrorKind::Denied };
+                        error(kind).because(format!("{}: {said}", advice.what))
+                    }
                 }
-                Some(advice) => error(StorageErrorKind::Denied).because(format!("{}: {client}", advice.what)),
-            },
+            }
         }
     }
 }
