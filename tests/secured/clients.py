@@ -127,8 +127,8 @@ class Job:
 class Host:
     """`wasmill run` in the background. Told to end by SIGTERM, it has to end well."""
 
-    def __init__(self, job, env):
-        self.log = job.directory / f"{job.topic}.log"
+    def __init__(self, job, env, name):
+        self.log = job.directory / f"{name}.log"
         with open(self.log, "wb") as log:
             command = [WASMILL, "run", job.pipeline]
             self.process = subprocess.Popen(command, env={**env, **job.places}, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

@@ -56,11 +56,14 @@ class Secured(unittest.TestCase):
         # An operator beside it, with tickets of its own.
         operator = self.client("operator")
         job.produce(1000)
-        host = Host(job, self.client("host"))
+        host = Host(job, self.client("host"), "host")
         self.addCleanup(host.process.kill)
+        # Its tickets are in its memory only.
+        second = Host(job, self.client("second", KRB5CCNAME="MEMORY:second"), "second")
+        self.addCleanup(second.process.kill)
 
         def is_caught_up():
-            host.is_running()
+            host.is_running() and second.is_running()
             told = json.loads(job.wasmill("offsets", "show", "--json", env=operator).partition("\n{")[0] or "{}")
             lags = [position["lag"] for position in told.get("topic_partitions", [])]
             # What ends a transaction is no message, but counts.
@@ -93,6 +96,7 @@ class Secured(unittest.TestCase):
         wait_until("caught up behind a KDC that came back", is_caught_up)
 
         host.end()
+        second.end()
         self.assert_all_is_there(job, operator)
 
     def test_by_password_and_ticket(self):
