@@ -120,7 +120,7 @@ pub fn advice(text: &str) -> Option<Advice> {
 
 /// The same of an error or one of its causes.
 pub fn advice_on(error: &(dyn Error + 'static)) -> Option<Advice> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| advice(&error.to_string()))
+    std::iter::successors(Some(error), |error| (*error).source()).find_map(|error| advice(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn without_membership(mut client: ClientConfig) -> ClientConfig {
 /// `sasl.kerberos.keytab`.
 pub(in crate::source) fn set_tickets(client: &mut ClientConfig, options: &Settings) {
     let own = ["sasl.kerberos.keytab", "sasl.kerberos.kinit.cmd", "sasl.kerberos.min.time.before.relogin"];
-    if own.iter().all(|name| options.get(name).is_none()) {
+    if own.into_iter().all(|name| options.get(name).is_none()) {
         client.set("sasl.kerberos.min.time.before.relogin", "0");
     }
 }
