@@ -72,6 +72,7 @@ test: tools servers lint build ## all tests, on real servers; CI runs exactly th
 	cargo test --release --workspace --no-run
 	$(CLUSTER) run --registry -- cargo test --release --workspace
 	$(CLUSTER) run --kafka --connect -- env WASMILL=$(abspath $(WASMILL)) "$$($(CLUSTER) venv)" -m unittest discover -s tests/connect
+	WASMILL=$(WASMILL) $(CLUSTER) run --kerberos --ticket-seconds 20 -- "$$($(CLUSTER) venv)" -m unittest discover -s tests/secured
 	cd tests/console && npm ci --no-audit --no-fund && WASMILL=$(abspath $(WASMILL)) npm test
 	$(CHAOS) --minutes 2
 

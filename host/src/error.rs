@@ -6,6 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::kerberos;
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -78,7 +80,8 @@ impl Error {
 
     /// What the user can do, if there is something better than reading the causes.
     pub fn what_to_do(&self) -> Option<&str> {
-        self.hint.as_deref()
+        // Why there is no ticket says more than what could not be done without it.
+        kerberos::advice_on(self).map(|advice| advice.hint).or(self.hint.as_deref())
     }
 }
 

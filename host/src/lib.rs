@@ -14,6 +14,7 @@ pub mod decode;
 pub mod deployment;
 pub mod error;
 pub mod eventsim;
+pub mod kerberos;
 pub mod pipeline;
 pub mod preflight;
 pub mod reason;

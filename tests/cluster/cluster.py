@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Real servers for the tests: a Kafka broker, an HDFS and a schema registry, fetched from Maven Central and started here.
+"""Real servers for the tests: a Kafka broker, an HDFS, a schema registry and a KDC, fetched from Maven Central and started here.
 
     cluster.py fetch                      fetch the jars (once; `up` and `run` do it too)
     cluster.py up --dir D                 start Kafka and HDFS (--registry: that, too), wait until they serve, print cluster.json
     cluster.py run -- cargo test          start, run a command with WASMILL_TEST_* set, stop: whatever happens
     cluster.py topic create NAME --partitions 4
     cluster.py kill datanode-1            (kill, stop, cont, start: one server, for tests of faults)
+    cluster.py run --kerberos -- COMMAND  the same, with a KDC whose tickets Kafka and HDFS ask for
     cluster.py down                       end all, remove the data (--keep: keep it, `up` goes on from there)
 
 Python's standard library and a JDK 17 with Maven are all it needs. Without --dir a verb works on the directory
@@ -45,6 +46,8 @@ def add_server_options(parser):
     parser.add_argument("--hdfs", action="store_true", help="only HDFS")
     parser.add_argument("--registry", action="store_true", help="a schema registry, too")
     parser.add_argument("--connect", action="store_true", help="a Kafka Connect worker, too; it needs Kafka")
+    parser.add_argument("--kerberos", action="store_true", help="a KDC, whose tickets Kafka (its SASL_SSL listener) and HDFS ask for")
+    parser.add_argument("--ticket-seconds", type=int, default=3600, help="how long a ticket of `wasmill` lives (default 3600)")
     parser.add_argument("--datanodes", type=int, default=1, help="how many DataNodes (default 1)")
     parser.add_argument("--replication", type=int, default=1, help="replicas of an HDFS block (default 1)")
     parser.add_argument("--ports", type=port_list, default={}, help="NAME=PORT,...: the others are chosen")

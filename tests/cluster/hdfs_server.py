@@ -5,10 +5,13 @@ the NameNode is out of safe mode and a DataNode reports to it.
 """
 
 import json
+import shutil
 import urllib.request
+from pathlib import Path
 
 import artifacts
-from kafka_server import checked
+import kdc_server
+from process import checked
 
 # DataNodes are missed after 2 * recheck + 10 * heartbeat = 20 s (not ten minutes); tests may write tiny blocks.
 SITE = {
@@ -19,6 +22,20 @@ SITE = {
     "dfs.namenode.fs-limits.min-block-size": "1024",
     "dfs.namenode.datanode.registration.ip-hostname-check": "false",
     "dfs.namenode.acls.enabled": "true",
+}
+
+# With a KDC: who talks to the NameNode has a ticket, what goes to and from DataNodes is encrypted with keys that the NameNode gives
+# out. The ports are not root's, which a secured DataNode wants unless it is told that this is a test.
+KERBEROS = {
+    "hadoop.security.authentication": "kerberos",
+    "hadoop.security.authorization": "true",
+    "hadoop.rpc.protection": "privacy",
+    "dfs.block.access.token.enable": "true",
+    "dfs.data.transfer.protection": "privacy",
+    "ignore.secure.ports.for.testing": "true",
+    "dfs.namenode.kerberos.principal": f"hdfs/localhost@{kdc_server.REALM}",
+    "dfs.datanode.kerberos.principal": f"hdfs/localhost@{kdc_server.REALM}",
+    "dfs.web.authentication.kerberos.principal": f"HTTP/localhost@{kdc_server.REALM}",
 }
 
 LOGGING = """\
@@ -41,8 +58,11 @@ OPTIONS = [
 
 def java(conf, main_class, *arguments, heap="256m"):
     """The command that runs a class from Hadoop's jars with the settings in `conf`."""
+    options = OPTIONS
+    if (krb5 := Path(conf) / "krb5.conf").exists():
+        options = [*OPTIONS, f"-Djava.security.krb5.conf={krb5}"]
     class_path = f"{conf}:{artifacts.jars('hdfs')}/*"
-    return ["java", f"-Xmx{heap}", *OPTIONS, "-cp", class_path, main_class, *map(str, arguments)]
+    return ["java", f"-Xmx{heap}", *options, "-cp", class_path, main_class, *map(str, arguments)]
 
 
 def namenode_command(conf, heap, *arguments):
@@ -58,19 +78,32 @@ def site_xml(settings):
     return f"<configuration>\n{properties}</configuration>\n"
 
 
-def write_conf(conf, uri, settings):
+def kerberos_settings(kerberos):
+    """What servers and clients are set to where there is a KDC, whose directory is `kerberos`."""
+    hdfs, http = kdc_server.keytab(kerberos, "hdfs"), kdc_server.keytab(kerberos, "http")
+    files = {"dfs.namenode.keytab.file": hdfs, "dfs.datanode.keytab.file": hdfs}
+    return {**KERBEROS, **files, "dfs.web.authentication.kerberos.keytab": http}
+
+
+def write_conf(conf, uri, settings, kerberos=None):
     """A configuration directory that goes first on a server's class path."""
     for web_application in ("hdfs", "datanode"):
         # The jars lack these two, and the servers stop without them.
         place = conf / "webapps" / web_application / "WEB-INF"
         place.mkdir(parents=True)
         (place / "web.xml").write_text(WEB_XML)
-    (conf / "core-site.xml").write_text(site_xml({"fs.defaultFS": uri, "hadoop.tmp.dir": conf.parent / "tmp"}))
+    core = {"fs.defaultFS": uri, "hadoop.tmp.dir": conf.parent / "tmp"}
+    if kerberos:
+        shutil.copy(kerberos / "krb5.conf", conf)
+        secured = kerberos_settings(kerberos)
+        core |= {name: value for name, value in secured.items() if name.startswith("hadoop.")}
+        settings = {**settings, **{name: value for name, value in secured.items() if name not in core}}
+    (conf / "core-site.xml").write_text(site_xml(core))
     (conf / "hdfs-site.xml").write_text(site_xml({**SITE, **settings}))
     (conf / "log4j.properties").write_text(LOGGING)
 
 
-def prepare_namenode(directory, ports, replication):
+def prepare_namenode(directory, ports, replication, kerberos=None):
     """Writes the settings of the NameNode (clients may use them too) and formats its directory."""
     settings = {
         "dfs.replication": replication,
@@ -78,11 +111,14 @@ def prepare_namenode(directory, ports, replication):
         "dfs.namenode.http-address": f"localhost:{ports['http']}",
         "dfs.namenode.name.dir": f"file://{directory}/name",
     }
-    write_conf(directory / "conf", f"hdfs://localhost:{ports['rpc']}", settings)
-    checked(namenode_command(directory / "conf", "256m", "-format", "-force"))
+    uri = f"hdfs://localhost:{ports['rpc']}"
+    # Formatting needs nobody's ticket unless it is set to, and no KDC runs yet.
+    write_conf(directory / "format", uri, settings)
+    checked(namenode_command(directory / "format", "256m", "-format", "-force"))
+    write_conf(directory / "conf", uri, settings, kerberos)
 
 
-def prepare_datanode(directory, ports, uri, replication):
+def prepare_datanode(directory, ports, uri, replication, kerberos=None):
     """Writes the settings of one DataNode."""
     settings = {
         "dfs.replication": replication,
@@ -92,7 +128,7 @@ def prepare_datanode(directory, ports, uri, replication):
         "dfs.datanode.http.address": f"127.0.0.1:{ports['http']}",
         "dfs.datanode.ipc.address": f"127.0.0.1:{ports['ipc']}",
     }
-    write_conf(directory / "conf", uri, settings)
+    write_conf(directory / "conf", uri, settings, kerberos)
 
 
 def bean(port, query):

@@ -1,22 +1,25 @@
 """One real Kafka broker (KRaft, broker and controller in one process).
 
-Listeners: PLAINTEXT, SASL_SSL (SCRAM-SHA-512) and the controller's own. Data, settings and certificates lie under the
-cluster's directory. Ready means that it answers a metadata request and completes a verified TLS handshake.
+Listeners: PLAINTEXT, SASL_SSL (SCRAM-SHA-512, and Kerberos where there is a KDC) and the controller's own. Data, settings and
+certificates lie under the cluster's directory. Ready means that it answers a metadata request and completes a verified TLS handshake.
 """
 
 import base64
 import socket
 import ssl
 import struct
-import subprocess
 import uuid
 
 import artifacts
+import kdc_server
+from process import checked
 
 USER = "wasmill"
 PASSWORD = "wasmill-secret"
 MECHANISM = "SCRAM-SHA-512"
 STORE_PASSWORD = "changeit"
+# How long a connection with a ticket lasts without another one.
+REAUTHENTICATION_MS = 15_000
 
 # Small caches and partition counts: this is a test machine's only broker. What differs from the defaults in meaning:
 # no topics by accident, no waiting for a second member, records with old timestamps are not deleted, and a member that
@@ -62,6 +65,15 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms={session_ms}
 """
 
+# With a KDC the same listener takes tickets, too.
+KERBEROS = """\
+sasl.enabled.mechanisms=SCRAM-SHA-512,GSSAPI
+sasl.kerberos.service.name=kafka
+listener.name.sasl_ssl.gssapi.connections.max.reauth.ms={reauth_ms}
+listener.name.sasl_ssl.gssapi.sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true \
+  keyTab="{keytab}" principal="kafka/localhost@{realm}";
+"""
+
 LOGGING = """\
 status = error
 rootLogger.level = info
@@ -82,10 +94,11 @@ def java(main_class, *arguments, heap="256m", options=()):
     return ["java", f"-Xmx{heap}", *options, "-cp", class_path(), main_class, *map(str, arguments)]
 
 
-def server_command(directory, heap):
-    """The command that runs the broker whose files are in `directory`."""
+def server_command(directory, heap, kerberos=None):
+    """The command that runs the broker whose files are in `directory`; `kerberos`: the KDC's directory."""
     logging = f"-Dlog4j2.configurationFile={directory}/log4j2.properties"
     options = [logging, "-Djava.net.preferIPv4Stack=true", "-XX:+ExitOnOutOfMemoryError"]
+    options += [f"-Djava.security.krb5.conf={kerberos}/krb5.conf"] if kerberos else []
     return java("kafka.Kafka", f"{directory}/server.properties", heap=heap, options=options)
 
 
@@ -104,8 +117,8 @@ def certificates(directory):
         checked(["keytool", *command, *store])
 
 
-def prepare(directory, ports, heartbeat_ms):
-    """Writes settings and certificates and formats the log directory."""
+def prepare(directory, ports, heartbeat_ms, kerberos=None):
+    """Writes settings and certificates and formats the log directory; `kerberos`: the KDC's directory."""
     directory.mkdir(parents=True)
     certificates(directory)
     text = PROPERTIES.format(
@@ -115,6 +128,9 @@ def prepare(directory, ports, heartbeat_ms):
         session_ms=max(6 * heartbeat_ms, 6000),
         **ports,
     )
+    if kerberos:
+        keytab = kdc_server.keytab(kerberos, "kafka")
+        text += KERBEROS.format(keytab=keytab, realm=kdc_server.REALM, reauth_ms=REAUTHENTICATION_MS)
     (directory / "server.properties").write_text(text)
     (directory / "log4j2.properties").write_text(LOGGING)
     # An id as the tool would make it, without another second of Java. It may not begin with a dash.
@@ -122,13 +138,6 @@ def prepare(directory, ports, heartbeat_ms):
     scram = f"{MECHANISM}=[name={USER},password={PASSWORD}]"
     properties = directory / "server.properties"
     checked(java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties, "--add-scram", scram))
-
-
-def checked(command):
-    """Runs a tool to its end; an error carries its output."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed ({done.returncode}): {' '.join(command[-8:])}\n{done.stdout}")
 
 
 def ready(ports, directory):

@@ -15,6 +15,13 @@ PR_SET_CHILD_SUBREAPER = 36
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def checked(command):
+    """Runs a tool to its end; an error carries its output."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed ({done.returncode}): {' '.join(command[-8:])}\n{done.stdout}")
+
+
 def stat_fields(pid):
     """The fields of /proc/PID/stat after the name, or None when there is no such process. [0] is the state."""
     try:

@@ -21,6 +21,7 @@ import artifacts
 import connect_server
 import hdfs_server
 import kafka_server
+import kdc_server
 import process
 import registry_server
 
@@ -66,6 +67,7 @@ class Cluster:
         self.directory = Path(directory).resolve()
         self.file = self.directory / "cluster.json"
         self.state = {}
+        self.kdc_directory = self.directory / "kdc"
         # Only `run` sets this: its servers must not outlive it.
         self.die_with_parent = False
 
@@ -109,6 +111,10 @@ class Cluster:
             self.create(options)
         deadline = time.monotonic() + options.timeout
         names = [name for name in self.servers() if not self.running(name)]
+        if "kdc" in names:
+            # The others want its tickets while they start.
+            self.spawn(names.pop(names.index("kdc")))
+            self.wait_ready("kdc", deadline)
         for name in names:
             self.spawn(name)
         for name in names:
@@ -129,10 +135,14 @@ class Cluster:
             if not kafka:
                 raise ClusterError("a Connect worker keeps its connectors in Kafka: --connect wants --kafka")
             names.append("connect.http")
+        if options.kerberos:
+            names.append("kdc.tickets")
         if strangers := set(options.ports) - set(names):
             raise ClusterError(f"no port is named {', '.join(sorted(strangers))}; there are: {', '.join(names)}")
         ports = free_ports(names, options.ports)
         state = {"version": 1, "directory": str(self.directory), "created_at": time.time(), "servers": {}}
+        if options.kerberos:
+            self.create_kdc(state, part_of(ports, "kdc"), options)
         if kafka:
             self.create_kafka(state, part_of(ports, "kafka"), options)
         if hdfs:
@@ -144,9 +154,16 @@ class Cluster:
         self.state = state
         self.save()
 
+    def create_kdc(self, state, ports, options):
+        directory = self.kdc_directory
+        kdc_server.prepare(directory, ports["tickets"], options.ticket_seconds)
+        state["kerberos"] = {"realm": kdc_server.REALM, "directory": str(directory), "ticket_seconds": options.ticket_seconds}
+        add_server(state, "kdc", directory, ports, kdc_server.server_command(directory))
+
     def create_kafka(self, state, ports, options):
         directory = self.directory / "kafka"
-        kafka_server.prepare(directory, ports, options.heartbeat_ms)
+        kerberos = self.kdc_directory if options.kerberos else None
+        kafka_server.prepare(directory, ports, options.heartbeat_ms, kerberos)
         state["kafka"] = {
             "bootstrap": f"localhost:{ports['plaintext']}",
             "sasl_ssl": f"localhost:{ports['sasl_ssl']}",
@@ -155,13 +172,14 @@ class Cluster:
             "password": kafka_server.PASSWORD,
             "ca": f"{directory}/ca.pem",
         }
-        add_server(state, "kafka", directory, ports, kafka_server.server_command(directory, options.kafka_heap))
+        add_server(state, "kafka", directory, ports, kafka_server.server_command(directory, options.kafka_heap, kerberos))
 
     def create_hdfs(self, state, ports, datanodes, options):
         own = part_of(ports, "namenode")
         directory = self.directory / "namenode"
         uri = f"hdfs://localhost:{own['rpc']}"
-        hdfs_server.prepare_namenode(directory, own, options.replication)
+        kerberos = self.kdc_directory if options.kerberos else None
+        hdfs_server.prepare_namenode(directory, own, options.replication, kerberos)
         command = hdfs_server.namenode_command(directory / "conf", options.namenode_heap)
         state["hdfs"] = {
             "uri": uri,
@@ -172,7 +190,7 @@ class Cluster:
         add_server(state, "namenode", directory, own, command)
         for node in datanodes:
             directory = self.directory / node
-            hdfs_server.prepare_datanode(directory, part_of(ports, node), uri, options.replication)
+            hdfs_server.prepare_datanode(directory, part_of(ports, node), uri, options.replication, kerberos)
             command = hdfs_server.datanode_command(directory / "conf", options.datanode_heap)
             add_server(state, node, directory, part_of(ports, node), command)
 
@@ -213,6 +231,8 @@ class Cluster:
         server = self.server(name)
         if name == "kafka":
             return kafka_server.ready(server["ports"], server["directory"])
+        if name == "kdc":
+            return kdc_server.ready(Path(server["directory"]))
         if name == "registry":
             return registry_server.ready(server["ports"]["http"])
         if name == "connect":
@@ -267,7 +287,7 @@ class Cluster:
 
     def remove(self):
         """Removes what `create` made, and the directory if nothing else is in it."""
-        for name in ("kafka", "registry", "connect", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
+        for name in ("kdc", "kafka", "registry", "connect", "namenode", *(f"datanode-{n}" for n in range(1, 100))):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         for name in ("cluster.json", "cluster.tmp", "lock"):
             (self.directory / name).unlink(missing_ok=True)
@@ -285,6 +305,13 @@ class Cluster:
             found["WASMILL_TEST_KAFKA_PASSWORD"] = kafka["password"]
         if hdfs := self.state.get("hdfs"):
             found["WASMILL_TEST_HDFS"] = hdfs["uri"]
+        if kerberos := self.state.get("kerberos"):
+            found |= kdc_server.environment(kerberos["directory"])
+            found["WASMILL_TEST_KERBEROS"] = kerberos["directory"]
+            found["WASMILL_TEST_KERBEROS_REALM"] = kerberos["realm"]
+            if hdfs := self.state.get("hdfs"):
+                # Without it the client does not know that it needs a ticket.
+                found["HADOOP_CONF_DIR"] = hdfs["conf"]
         if registry := self.state.get("registry"):
             found["WASMILL_TEST_REGISTRY"] = registry["url"]
         if connect := self.state.get("connect"):

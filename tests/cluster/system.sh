@@ -36,6 +36,11 @@ if [[ ${1:-} == tests ]]; then
     need lld command -v wasm-ld
     need wasi-libc test -e /usr/lib/wasm32-wasi/libc.a
     need libclang-rt-14-dev-wasm32 sh -c 'ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a'
+    # For tests/secured: a KDC without root (the service that Debian's package brings is not used), and Kerberos for Kafka's client.
+    need krb5-kdc env PATH="$PATH:/usr/sbin" sh -c 'command -v krb5kdc'
+    need krb5-admin-server env PATH="$PATH:/usr/sbin" sh -c 'command -v kadmin.local'
+    need krb5-user command -v kinit
+    need libsasl2-modules-gssapi-mit sh -c 'ls /usr/lib/*/sasl2/libgssapiv2.so'
     # For tests/deploy: each file of host/deploy is read by the tool that it is made for.
     need prometheus sh -c 'command -v promtool && command -v prometheus'
     need docker-compose command -v docker-compose

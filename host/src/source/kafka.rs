@@ -47,6 +47,7 @@ pub use self::groups::{ConsumerGroup, GroupPosition, consumer_groups, group_posi
 pub(super) use self::known::{cluster_id, known_offsets, offsets_at};
 use self::reader::KafkaReader;
 pub(super) use self::sample::sample;
+pub(super) use self::settings::set_tickets;
 use self::topic_ids::TopicIds;
 use super::kafka_ffi::{self, PartitionQueue};
 use super::spark_checkpoint;

@@ -14,6 +14,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
+use super::kafka::set_tickets;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::eventsim::output::{self, Delivery, MessageOptions, Outgoing, OutputOptions, OutputSummary};
@@ -275,6 +276,7 @@ fn client_config(options: &OutputOptions, kafka: &ProducerOptions) -> ClientConf
         // An instance that is started again takes over from the one before, as transactions want it.
         config.set("transactional.id", format!("wasmill-eventsim-{}-{}", simulator.seed, simulator.instance));
     }
+    set_tickets(&mut config, &kafka.options);
     for (name, value) in &kafka.options {
         config.set(name, value);
     }

@@ -28,6 +28,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::{Entry, FileWriter, Storage, StorageError, StorageErrorKind, StorageOptions, StorageResult};
 use crate::error::{Error, Result};
+use crate::kerberos;
 
 /// How long one call to the NameNode may take, failover to another one included.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -324,7 +325,18 @@ impl Failure {
             Self::Client(HdfsError::AlreadyExists(message)) => {
                 error(StorageErrorKind::AlreadyExists).because(first_line(&message))
             }
-            Self::Client(client) => error(kind_of(&client)).because(client),
+            Self::Client(client) => {
+                // Of the library's errors only the words: the rest are numbers.
+                let said =
+                    if let HdfsError::GSSAPIError(_, _, words) = &client { words.clone() } else { client.to_string() };
+                match kerberos::advice(&said) {
+                    None => error(kind_of(&client)).because(client),
+                    Some(advice) => {
+                        let kind = if advice.may_pass { StorageErrorKind::Unknown } else { StorageErrorKind::Denied };
+                        error(kind).because(format!("{}: {said}", advice.what))
+                    }
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::group::Group;
 use crate::error::{Error, ErrorKind};
+use crate::kerberos;
 use crate::source::TopicPartition;
 use crate::source::kafka_ffi::Notice;
 
@@ -79,6 +80,10 @@ pub(super) fn fatal(code: Code, message: &str) -> Error {
 
 /// An error of this code.
 pub(super) fn of_code(code: Code, message: String) -> Error {
+    if let Some(advice) = kerberos::advice(&message) {
+        let kind = if advice.may_pass { ErrorKind::Transient } else { ErrorKind::Fatal };
+        return Error::new(kind, format!("{}: {message}", advice.what)).hint(advice.hint);
+    }
     let error = Error::new(kind_of(code), message);
     match what_to_do(code) {
         Some(hint) => error.hint(hint),

@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, Settings};
 
 /// Bytes of messages that all topic partitions together may hold ahead of their workers.
 const FETCHED_AHEAD: usize = 256 << 20;
@@ -107,9 +107,20 @@ fn without_membership(mut client: ClientConfig) -> ClientConfig {
     client
 }
 
+/// Leaves Kerberos tickets to its library, which takes them from the cache or by itself from the keytab of `KRB5_CLIENT_KTNAME`, as
+/// for HDFS, unless the user wants them by the client's own way: a `kinit` in a shell, once a minute, which needs
+/// `sasl.kerberos.keytab`.
+pub(in crate::source) fn set_tickets(client: &mut ClientConfig, options: &Settings) {
+    let own = ["sasl.kerberos.keytab", "sasl.kerberos.kinit.cmd", "sasl.kerberos.min.time.before.relogin"];
+    if own.into_iter().all(|name| options.get(name).is_none()) {
+        client.set("sasl.kerberos.min.time.before.relogin", "0");
+    }
+}
+
 fn with_options(mut client: ClientConfig, config: &KafkaConfig) -> ClientConfig {
     client.set_log_level(RDKafkaLogLevel::Info);
     client.set("client.id", "wasmill");
+    set_tickets(&mut client, &config.options);
     for (name, value) in &config.options {
         // The client takes one setting by two names, and the order in which it sees them is not ours.
         if name == "max.partition.fetch.bytes" {
@@ -166,6 +177,14 @@ mod tests {
         assert_eq!(client.get("fetch.queue.backoff.ms"), Some("7"));
         assert_eq!(client.get("auto.offset.reset"), Some("error"));
         assert_eq!(client.get("bootstrap.servers"), Some("localhost:9092"));
+    }
+
+    #[test]
+    fn kinit_runs_only_for_who_names_a_keytab_for_it() {
+        let name = "sasl.kerberos.min.time.before.relogin";
+        assert_eq!(group_client(&config(&[]), 4).get(name), Some("0"));
+        assert_eq!(asking_client(&config(&[("sasl.kerberos.keytab", "k")])).get(name), None);
+        assert_eq!(asking_client(&config(&[(name, "7000")])).get(name), Some("7000"));
     }
 
     #[test]
