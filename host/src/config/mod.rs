@@ -22,6 +22,7 @@ mod transform;
 mod value;
 mod webhook;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -241,6 +242,8 @@ pub struct TableConfig {
     pub partition_by: Vec<String>,
     /// Codec of the Parquet files.
     pub compression: Compression,
+    /// How columns are encoded whose encoding is not left to their first rows, by name.
+    pub encodings: BTreeMap<String, ColumnEncoding>,
     /// Open hive partitions per topic partition; rows for more become dead letters. Default 1,000.
     pub max_open_hive_partitions: usize,
     /// Event times later than now plus this become dead letters. Default 1 day.
@@ -265,6 +268,19 @@ pub enum TimeUnit {
     Milliseconds,
     /// Microseconds.
     Microseconds,
+}
+
+/// How a column is encoded in Parquet, where that is fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnEncoding {
+    /// Values as they are.
+    Plain,
+    /// Each different value once.
+    Dictionary,
+    /// Whole numbers and times as differences.
+    Delta,
+    /// The first bytes of all numbers, then their second ones, and so on.
+    ByteStreamSplit,
 }
 
 /// Codec of the Parquet files.

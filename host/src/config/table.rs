@@ -1,5 +1,6 @@
 //! `[schema]`, `[table]`, `[checkpoint]`: what is stored, as what, and where.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field as Column, Schema};
@@ -7,7 +8,7 @@ use arrow::datatypes::{DataType, Field as Column, Schema};
 use super::file::{Field, Section, listed};
 use super::mistake::did_you_mean;
 use super::value::{self, Place};
-use super::{CheckpointConfig, Compression, EventTime, RegistryConfig, TableConfig, TimeUnit};
+use super::{CheckpointConfig, ColumnEncoding, Compression, EventTime, RegistryConfig, TableConfig, TimeUnit};
 use crate::decode::schema::{EventField, EventSchema, EventType};
 use crate::error::{Error, Result};
 
@@ -73,6 +74,7 @@ pub(super) fn table(root: &Section<'_>, schema: Option<&EventSchema>, is_final: 
         ),
         None => Some(Compression::Zstd),
     };
+    let encodings = encodings(&section);
     let max_open = match section.optional("max_open_hive_partitions") {
         Some(field) => value::integer(&field, 1..=100_000),
         None => Some(1_000),
@@ -88,10 +90,27 @@ pub(super) fn table(root: &Section<'_>, schema: Option<&EventSchema>, is_final: 
         event_time: event_time?,
         partition_by: partition_by?,
         compression: compression?,
+        encodings: encodings?,
         max_open_hive_partitions: max_open.and_then(|count| usize::try_from(count).ok())?,
         max_future: max_future?,
     };
     Some((table, location))
+}
+
+/// `encodings = { column = "plain" }`; empty where all is left to the first rows.
+fn encodings(table: &Section<'_>) -> Option<BTreeMap<String, ColumnEncoding>> {
+    let Some(section) = table.section("encodings") else {
+        return if table.has("encodings") { None } else { Some(BTreeMap::new()) };
+    };
+    let choices = [
+        ("plain", ColumnEncoding::Plain),
+        ("dictionary", ColumnEncoding::Dictionary),
+        ("delta", ColumnEncoding::Delta),
+        ("byte-stream-split", ColumnEncoding::ByteStreamSplit),
+    ];
+    let all = section.all();
+    let chosen = all.iter().map(|(name, field)| Some(((*name).to_owned(), value::choice(field, &choices)?)));
+    chosen.collect()
 }
 
 fn event_time(table: &Section<'_>, schema: Option<&EventSchema>, is_final: bool) -> Option<EventTime> {

@@ -362,11 +362,8 @@ fn written(config: &Config) -> String {
         writeln!(text, "{} = \"{}{}\"", field.name, field.kind, if field.required { "!" } else { "" }).unwrap();
     }
     let table = &config.table;
-    let unit = match table.event_time.unit {
-        TimeUnit::Seconds => "s",
-        TimeUnit::Milliseconds => "ms",
-        TimeUnit::Microseconds => "us",
-    };
+    let units = [(TimeUnit::Seconds, "s"), (TimeUnit::Milliseconds, "ms"), (TimeUnit::Microseconds, "us")];
+    let (_, unit) = units.into_iter().find(|(unit, _)| *unit == table.event_time.unit).unwrap();
     let compression = match table.compression {
         Compression::Zstd => "zstd",
         Compression::Snappy => "snappy",
@@ -375,7 +372,7 @@ fn written(config: &Config) -> String {
     writeln!(
         text,
         "[table]\nlocation = {:?}\nevent_time = {{ column = {:?}, unit = {unit:?} }}\npartition_by = {:?}\n\
-         compression = {compression:?}\nmax_open_hive_partitions = {}\nmax_future = \"{}\"",
+         compression = {compression:?}\nencodings.at = \"delta\"\nmax_open_hive_partitions = {}\nmax_future = \"{}\"",
         table.location,
         table.event_time.column,
         table.partition_by,
@@ -540,6 +537,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 event_time: EventTime { column: "at".into(), unit },
                 partition_by: vec!["year".into(), "at".into()],
                 compression,
+                encodings: [("at".to_owned(), ColumnEncoding::Delta)].into(),
                 max_open_hive_partitions: numbers.0,
                 max_future: Duration::from_secs(numbers.1),
             },

@@ -46,7 +46,8 @@ impl Ready {
         };
         Ok(Self {
             record: DeploymentRecord { number, transforms: chain.transforms().iter().map(record).collect() },
-            options: PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)?,
+            options: PartFileOptions::new(schema, config.table.compression, config.checkpoint.target_file_size)?
+                .with_encodings(&config.table.encodings)?,
             chain: Arc::new(chain),
             partitioner,
             decoding,

@@ -17,26 +17,17 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
+use crate::config::ColumnEncoding;
+
 /// Rows that are looked at.
 const SAMPLE: usize = 512;
 
 /// Values that are packed together, as in Parquet's format.
 const MINIBLOCK: usize = 32;
 
-/// How the values of a column are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// As they are.
-    Plain,
-    /// Each different one once, and for each row which.
-    Dictionary,
-    /// Whole numbers as differences.
-    Delta,
-}
-
 /// The encoding of one column, whose first rows these are; nulls do not count.
-pub(super) fn choose<'a>(column: impl Iterator<Item = &'a dyn Array> + Clone) -> Choice {
-    let Some(first) = column.clone().next() else { return Choice::Plain };
+pub(super) fn choose<'a>(column: impl Iterator<Item = &'a dyn Array> + Clone) -> ColumnEncoding {
+    let Some(first) = column.clone().next() else { return ColumnEncoding::Plain };
     match first.data_type() {
         DataType::Utf8 => {
             let values = column.flat_map(|array| array.as_string::<i32>().iter().flatten()).take(SAMPLE);
@@ -48,32 +39,44 @@ pub(super) fn choose<'a>(column: impl Iterator<Item = &'a dyn Array> + Clone) ->
         DataType::Timestamp(..) => whole::<TimestampMicrosecondType>(column, 64),
         DataType::Float32 => real::<Float32Type>(column, |value| u64::from(value.to_bits())),
         DataType::Float64 => real::<Float64Type>(column, f64::to_bits),
-        _ => Choice::Plain,
+        _ => ColumnEncoding::Plain,
     }
 }
 
-fn text<'a>(values: impl Iterator<Item = &'a str>) -> Choice {
+/// Whether values of this type can be encoded so.
+pub(super) fn suits(kind: &DataType, encoding: ColumnEncoding) -> bool {
+    let is_whole = matches!(kind, DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..));
+    let is_real = matches!(kind, DataType::Float32 | DataType::Float64);
+    match encoding {
+        ColumnEncoding::Plain => !kind.is_nested(),
+        ColumnEncoding::Dictionary => !kind.is_nested() && *kind != DataType::Boolean,
+        ColumnEncoding::Delta => is_whole,
+        ColumnEncoding::ByteStreamSplit => is_whole || is_real,
+    }
+}
+
+fn text<'a>(values: impl Iterator<Item = &'a str>) -> ColumnEncoding {
     let (mut count, mut different) = (0_usize, HashSet::new());
     for value in values {
         count += 1;
         different.insert(value);
     }
     // A sample of a few hundred shows less repetition than there is: only what hardly ever comes again is left alone.
-    if count > 0 && different.len() * 20 > count * 19 { Choice::Plain } else { Choice::Dictionary }
+    if count > 0 && different.len() * 20 > count * 19 { ColumnEncoding::Plain } else { ColumnEncoding::Dictionary }
 }
 
 fn values<'a, T: ArrowPrimitiveType>(column: impl Iterator<Item = &'a dyn Array>) -> impl Iterator<Item = T::Native> {
     column.flat_map(|array| array.as_primitive::<T>().iter().flatten()).take(SAMPLE)
 }
 
-fn whole<'a, T>(column: impl Iterator<Item = &'a dyn Array>, width: u32) -> Choice
+fn whole<'a, T>(column: impl Iterator<Item = &'a dyn Array>, width: u32) -> ColumnEncoding
 where
     T: ArrowPrimitiveType,
     T::Native: Into<i64>,
 {
     let values: Vec<i64> = values::<T>(column).map(Into::into).collect();
     if values.len() < 2 {
-        return Choice::Delta;
+        return ColumnEncoding::Delta;
     }
     let different = values.iter().collect::<HashSet<_>>().len();
     let delta = delta_bits(&values);
@@ -81,9 +84,9 @@ where
     let index = usize::BITS - different.leading_zeros();
     let dictionary = index as usize + different * width as usize / values.len();
     if different * 4 <= values.len() && dictionary * 3 < delta * 2 {
-        return Choice::Dictionary;
+        return ColumnEncoding::Dictionary;
     }
-    if delta * 10 <= width as usize * 9 { Choice::Delta } else { Choice::Plain }
+    if delta * 10 <= width as usize * 9 { ColumnEncoding::Delta } else { ColumnEncoding::Plain }
 }
 
 /// Bits for a value as a difference from the one before, about.
@@ -105,10 +108,10 @@ fn delta_bits(values: &[i64]) -> usize {
 fn real<'a, T: ArrowPrimitiveType>(
     column: impl Iterator<Item = &'a dyn Array>,
     bits: impl Fn(T::Native) -> u64,
-) -> Choice {
+) -> ColumnEncoding {
     let values: Vec<u64> = values::<T>(column).map(bits).collect();
     let different = values.iter().collect::<HashSet<_>>().len();
-    if different * 2 <= values.len() { Choice::Dictionary } else { Choice::Plain }
+    if different * 2 <= values.len() { ColumnEncoding::Dictionary } else { ColumnEncoding::Plain }
 }
 
 /// The arrays of a leaf, by its path as Parquet names it, in each batch.
@@ -140,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn of(array: impl Array + 'static) -> Choice {
+    fn of(array: impl Array + 'static) -> ColumnEncoding {
         let array: ArrayRef = Arc::new(array);
         choose(std::iter::once(array.as_ref()))
     }
@@ -154,31 +157,37 @@ mod tests {
     fn text_that_comes_again_gets_a_dictionary() {
         assert_eq!(
             of((0..512).map(|n| Some(format!("song {}", n % 300))).collect::<StringArray>()),
-            Choice::Dictionary
+            ColumnEncoding::Dictionary
         );
-        assert_eq!(of((0..512).map(|n| Some(format!("id {n}"))).collect::<StringArray>()), Choice::Plain);
+        assert_eq!(of((0..512).map(|n| Some(format!("id {n}"))).collect::<StringArray>()), ColumnEncoding::Plain);
         assert_eq!(
             of(StringArray::from(vec![None::<&str>; 10])),
-            Choice::Dictionary,
+            ColumnEncoding::Dictionary,
             "nothing is known: it costs nothing"
         );
     }
 
     #[test]
     fn numbers_in_a_narrow_range_or_in_order_are_differences() {
-        assert_eq!(of((0..512).map(|n| Some(n * 1_000 + n % 7)).collect::<TimestampMicrosecondArray>()), Choice::Delta);
+        assert_eq!(
+            of((0..512).map(|n| Some(n * 1_000 + n % 7)).collect::<TimestampMicrosecondArray>()),
+            ColumnEncoding::Delta
+        );
         assert_eq!(
             of((0..512).map(|n| Some(i32::try_from(mixed(n) & 63).unwrap())).collect::<Int32Array>()),
-            Choice::Delta
+            ColumnEncoding::Delta
         );
-        assert_eq!(of((0..512).map(|n| Some(mixed(n))).collect::<Int64Array>()), Choice::Plain);
-        assert_eq!(of((0..512).map(|n| Some(mixed(n % 9))).collect::<Int64Array>()), Choice::Dictionary);
-        assert_eq!(of(Int64Array::from(vec![i64::MIN, i64::MAX, 0, i64::MAX])), Choice::Plain, "no overflow");
+        assert_eq!(of((0..512).map(|n| Some(mixed(n))).collect::<Int64Array>()), ColumnEncoding::Plain);
+        assert_eq!(of((0..512).map(|n| Some(mixed(n % 9))).collect::<Int64Array>()), ColumnEncoding::Dictionary);
+        assert_eq!(of(Int64Array::from(vec![i64::MIN, i64::MAX, 0, i64::MAX])), ColumnEncoding::Plain, "no overflow");
     }
 
     #[test]
     fn measurements_that_come_again_get_a_dictionary() {
-        assert_eq!(of((0..512).map(|n| Some(f64::from(n % 40) / 7.0)).collect::<Float64Array>()), Choice::Dictionary);
-        assert_eq!(of((0..512).map(|n| Some(f64::from(n) / 7.0)).collect::<Float64Array>()), Choice::Plain);
+        assert_eq!(
+            of((0..512).map(|n| Some(f64::from(n % 40) / 7.0)).collect::<Float64Array>()),
+            ColumnEncoding::Dictionary
+        );
+        assert_eq!(of((0..512).map(|n| Some(f64::from(n) / 7.0)).collect::<Float64Array>()), ColumnEncoding::Plain);
     }
 }

@@ -19,6 +19,7 @@ fn table(partition_by: &[&str]) -> TableConfig {
         event_time: EventTime { column: "ts".into(), unit: config::TimeUnit::Milliseconds },
         partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
         compression: Compression::Zstd,
+        encodings: std::collections::BTreeMap::new(),
         max_open_hive_partitions: 10,
         max_future: Duration::from_secs(3_600),
     }

@@ -11,7 +11,7 @@
 //! What readers get: no partition columns (the caller's schema has none), timestamps in microseconds UTC, statistics and page
 //! index, and for each column the encoding that its first rows ask for ([`encodings`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::encodings::{self, Choice};
-use crate::config::Compression;
+use super::encodings;
+use crate::config::{ColumnEncoding, Compression};
 use crate::error::{Error, Result};
 
 /// A row group ends at this many encoded bytes: what one open file holds at most.
@@ -64,6 +64,8 @@ pub struct PartFileOptions {
     row_group_bytes: usize,
     /// The columns as Parquet has them: a nested one is several.
     leaves: Arc<[Leaf]>,
+    /// How columns are encoded whose encoding is not left to their first rows, by name.
+    fixed: Arc<BTreeMap<String, ColumnEncoding>>,
     column_bytes: usize,
 }
 
@@ -89,7 +91,28 @@ impl PartFileOptions {
         for field in schema.fields() {
             push_leaves(field, &mut Vec::new(), &mut leaves);
         }
-        Ok(Self { schema, codec, row_group_bytes, leaves: leaves.into(), column_bytes })
+        Ok(Self { schema, codec, row_group_bytes, leaves: leaves.into(), fixed: Arc::default(), column_bytes })
+    }
+
+    /// The same, with encodings that the first rows do not decide.
+    ///
+    /// # Errors
+    /// There is no such column, or its type has no such encoding.
+    pub fn with_encodings(self, fixed: &BTreeMap<String, ColumnEncoding>) -> Result<Self> {
+        for (name, encoding) in fixed {
+            let wrong = |why: String| {
+                Error::config(format!("encodings under [table]: {why}")).hint("leave the column out: its rows decide")
+            };
+            let field = self.schema.column_with_name(name).map(|(_, field)| field);
+            let field = field.ok_or_else(|| wrong(format!("files have no column {name:?}")))?;
+            if !encodings::suits(field.data_type(), *encoding) {
+                return Err(wrong(format!(
+                    "a column of type {} like {name:?} has no such encoding",
+                    field.data_type()
+                )));
+            }
+        }
+        Ok(Self { fixed: Arc::new(fixed.clone()), ..self })
     }
 
     /// What a file is written with whose first rows these are.
@@ -104,14 +127,17 @@ impl PartFileOptions {
         let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
         for leaf in self.leaves.iter() {
             let path = ColumnPath::new(leaf.clone());
-            let choice = match rows < DICTIONARY_ROWS {
-                true => Choice::Plain,
-                false => encodings::choose(encodings::leaf(first, leaf)),
+            let fixed = leaf.first().and_then(|name| self.fixed.get(name)).copied();
+            let encoding = match fixed {
+                Some(fixed) => fixed,
+                None if rows < DICTIONARY_ROWS => ColumnEncoding::Plain,
+                None => encodings::choose(encodings::leaf(first, leaf)),
             };
-            properties = match choice {
-                Choice::Plain => properties.set_column_encoding(path, Encoding::PLAIN),
-                Choice::Delta => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-                Choice::Dictionary => properties.set_column_dictionary_enabled(path, true),
+            properties = match encoding {
+                ColumnEncoding::Plain => properties.set_column_encoding(path, Encoding::PLAIN),
+                ColumnEncoding::Delta => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                ColumnEncoding::ByteStreamSplit => properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
+                ColumnEncoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
             };
         }
         properties.build()

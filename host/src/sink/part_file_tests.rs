@@ -92,6 +92,34 @@ fn each_column_is_encoded_as_its_rows_ask_for() {
 }
 
 #[test]
+fn an_encoding_that_was_asked_for_is_used() {
+    let asked = |pairs: &[(&str, ColumnEncoding)]| {
+        let fixed = pairs.iter().map(|(name, encoding)| ((*name).to_owned(), *encoding)).collect();
+        options(Compression::Snappy).with_encodings(&fixed)
+    };
+    let fixed =
+        [("n", ColumnEncoding::ByteStreamSplit), ("name", ColumnEncoding::Plain), ("at", ColumnEncoding::Dictionary)];
+    let mut file = PartFile::new(&asked(&fixed).unwrap());
+    file.write(&batch(0, 6_000)).unwrap();
+    let bytes = file.finish(&[]).unwrap().bytes;
+    let (rows, ..) = read(bytes.to_vec());
+    assert_eq!(rows, batch(0, 6_000));
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+    let encodings = |column: usize| builder.metadata().row_group(0).column(column).encodings().collect::<Vec<_>>();
+    assert!(encodings(0).contains(&Encoding::BYTE_STREAM_SPLIT), "{:?}", encodings(0));
+    assert!(!encodings(1).contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings(1));
+    assert!(encodings(2).contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings(2));
+    for (wrong, told) in [
+        (("none", ColumnEncoding::Plain), "no column \"none\""),
+        (("name", ColumnEncoding::Delta), "like \"name\" has no such encoding"),
+        (("ids", ColumnEncoding::Dictionary), "like \"ids\" has no such encoding"),
+    ] {
+        let error = asked(&[wrong]).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn the_types_are_what_analysts_expect() {
     let file = PartFile::new(&options(Compression::Zstd));
     let tail = file.finish(&[]).unwrap();

@@ -98,6 +98,7 @@ fn make(number: u64, extra: bool, transforms: &[TransformConfig], days: u64) -> 
         event_time: EventTime { column: "ts".to_owned(), unit: TimeUnit::Milliseconds },
         partition_by: vec!["day".to_owned(), "hour".to_owned()],
         compression: Compression::Uncompressed,
+        encodings: std::collections::BTreeMap::new(),
         max_open_hive_partitions: 100,
         max_future: Duration::from_secs(days * 86_400),
     };
