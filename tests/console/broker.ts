@@ -22,6 +22,7 @@ import json, sys
 from confluent_kafka import Producer
 producer = Producer({"bootstrap.servers": sys.argv[1], "queue.buffering.max.messages": 1_000_000})
 for message in json.load(sys.stdin):
+    message["headers"] = [tuple(header) for header in message.get("headers", [])]
     producer.produce(sys.argv[2], **message)
 sys.exit(producer.flush(60))
 `;
