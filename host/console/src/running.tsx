@@ -116,7 +116,7 @@ export function Figures({ hosts, before, canary }: { hosts: Host[] | null; befor
     <section aria-labelledby="work">
       <h3 id="work">What each transform does</h3>
       {hosts !== null && all.length === 0 && (
-        <p class="quiet">No host has told of any yet. Start one: <code>wasmill run pipeline.toml</code></p>
+        <p class="quiet">No host has told of any yet: a host tells some seconds after it was started with <code>wasmill run pipeline.toml</code></p>
       )}
       <div class="wide" tabIndex={0} role="region" aria-labelledby="work">
         <table>
