@@ -6,21 +6,21 @@ import { work } from "./transform-rates";
 import { type Entry, promote, rollback } from "./transforms-api";
 
 /** What runs now, and what may be done to it. */
-export function Running({ log, mayDeploy, onChanged, onRollback }: {
+export function Running({ log, told, mayDeploy, onTold, onRollback }: {
   log: Entry[];
+  /** What was done last. */
+  told: string;
   mayDeploy: boolean;
-  onChanged: () => void;
+  onTold: (words: string) => void;
   onRollback: (to: number) => void;
 }) {
   const [intent, setIntent] = useState<Intent | null>(null);
-  const [told, setTold] = useState("");
   const present = log[log.length - 1]!;
   const { deployment, canary, paused } = present;
   const earlier = log.find((entry) => entry.number === deployment.number - 1)?.deployment.number;
   const close = (words: string) => {
     setIntent(null);
-    setTold(words);
-    if (words) onChanged();
+    onTold(words);
   };
   return (
     <section aria-labelledby="running">

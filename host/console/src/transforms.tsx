@@ -27,7 +27,7 @@ export function TransformsPage({ who, onExpired }: { who: Session; onExpired: ()
   const isDeployed = log !== null && log.length > 0;
   const canary = isDeployed ? log[log.length - 1]!.canary?.deployment.number : undefined;
   const names = [...new Set((hosts ?? []).flatMap((host) => Object.values(host.transforms).flat().map((one) => one.name)))];
-  const closeRollback = (words: string) => {
+  const hear = (words: string) => {
     setBackTo(null);
     setTold(words);
     if (words) again();
@@ -47,8 +47,7 @@ export function TransformsPage({ who, onExpired }: { who: Session; onExpired: ()
               <code>[pipeline]</code> they are deployed from here instead; what is uploaded below waits for that.
             </p>
           )}
-          {isDeployed && <Running log={log} mayDeploy={mayDeploy} onChanged={again} onRollback={setBackTo} />}
-          <p class="live" role="status">{told}</p>
+          {isDeployed && <Running log={log} told={told} mayDeploy={mayDeploy} onTold={hear} onRollback={setBackTo} />}
           <Figures hosts={hosts} before={before} canary={canary} />
           {isDeployed && mayDeploy && all && <Deploy log={log} all={all} seesPayloads={seesPayloads} onChanged={again} />}
           {mayDeploy && <Upload onUploaded={again} />}
@@ -56,7 +55,7 @@ export function TransformsPage({ who, onExpired }: { who: Session; onExpired: ()
           {all && <Versions all={all} mayDeploy={mayDeploy} onChanged={again} />}
           {isDeployed && <History log={log} mayDeploy={mayDeploy} onRollback={setBackTo} />}
           {seesPayloads ? <GuestLines transforms={names} /> : <p class="quiet">What transforms log is shown to tokens with the role payloads.</p>}
-          {isDeployed && backTo !== null && <Rollback log={log} to={backTo} onClose={closeRollback} />}
+          {isDeployed && backTo !== null && <Rollback log={log} to={backTo} onClose={hear} />}
         </>
       )}
     </>
