@@ -180,7 +180,10 @@ interface QuestionProps {
   onStop: () => void;
 }
 
-/** Which messages. All fields stand there all the time, so that nothing jumps. */
+/**
+ * Which messages. All fields stand there all the time, so that nothing jumps. No field is called as a method of a form is: an
+ * input with the id "contains" would hide it from whoever asks what the form contains.
+ */
 function Question({ form, onForm, topicPartitions, isBusy, isFollowing, onLook, onFollow, onStop }: QuestionProps) {
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
@@ -216,8 +219,8 @@ function Question({ form, onForm, topicPartitions, isBusy, isFollowing, onLook, 
           onInput={({ currentTarget: { value } }) => onForm({ ...form, time: value })} />
       </div>
       <div>
-        <label for="contains">Contains</label>
-        <input id="contains" value={form.contains} maxLength={250} placeholder="as it is written"
+        <label for="searched-text">Contains</label>
+        <input id="searched-text" value={form.contains} maxLength={250} placeholder="as it is written"
           onInput={({ currentTarget: { value } }) => onForm({ ...form, contains: value })} />
       </div>
       <div>
