@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -50,7 +51,7 @@ fn surroundings() -> Surroundings {
         "TOPICS" => Some("a, b".to_owned()),
         _ => None,
     };
-    Surroundings { variable, working_directory: PathBuf::from("/work"), registered: two_columns }
+    Surroundings { variable: Arc::new(variable), working_directory: PathBuf::from("/work"), registered: two_columns }
 }
 
 fn parse(text: &str) -> Result<Config, Mistakes> {

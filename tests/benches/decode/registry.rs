@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use wasmill::config::{RegistryAuth, SchemaRegistryConfig};
+use wasmill::config::{OnIncompatible, RegistryAuth, SchemaRegistryConfig};
 use wasmill::eventsim::{EventFormat, Topic};
 use wasmill::runtime::TokioRuntime;
 use wasmill::schema_registry::Schemas;
@@ -41,7 +41,9 @@ pub(crate) fn schemas(tokio: &tokio::runtime::Handle) -> Result<Arc<Schemas>> {
             }
         }
     });
-    let config = SchemaRegistryConfig { url, auth: RegistryAuth::None, ca: None, table: None, cache: None };
+    let on_incompatible = OnIncompatible::default();
+    let config =
+        SchemaRegistryConfig { url, auth: RegistryAuth::None, ca: None, table: None, on_incompatible, cache: None };
     Ok(Schemas::new(&config, Arc::new(TokioRuntime::new(tokio.clone())))?)
 }
 

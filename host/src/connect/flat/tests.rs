@@ -44,7 +44,7 @@ fn a_configuration_is_a_pipeline() {
     ]))
     .unwrap();
     let pipeline = serve::check(&file, None).unwrap_or_else(|unfit| panic!("{unfit:?}\n{file}"));
-    let names: Vec<&str> = pipeline.schema.fields().iter().map(|field| field.name.as_str()).collect();
+    let names: Vec<&str> = pipeline.schema.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["ts", "level", "price", "address", "seenAt"], "{file}");
     assert!(file.contains("connect-plays") && file.contains("1700000000000"), "{file}");
 }
