@@ -150,7 +150,10 @@ mod tests {
 
     /// Numbers that look random.
     fn mixed(n: i64) -> i64 {
-        (n.wrapping_mul(0x5DEE_CE66_D1CE_4E5B) ^ (n << 7)).rotate_left(17)
+        let mut bits = n.cast_unsigned().wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)).cast_signed()
     }
 
     #[test]

@@ -172,7 +172,7 @@ fn flushed_rows_are_final_and_free_their_memory() {
 
 #[test]
 fn a_row_group_ends_at_its_size() {
-    let options = PartFileOptions::new(schema(), Compression::Uncompressed, 100_000).unwrap();
+    let options = PartFileOptions::new(schema(), Compression::Uncompressed, 10_000).unwrap();
     let mut file = PartFile::new(&options);
     for from in 0..20 {
         file.write(&batch(from * 1_000, 1_000)).unwrap();
