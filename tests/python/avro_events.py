@@ -14,6 +14,7 @@ import json
 import sys
 import uuid
 
+import pyarrow
 import pyarrow.dataset
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -89,7 +90,10 @@ def plain(value):
 
 
 def check(options, event):
-    table = pyarrow.dataset.dataset(options.table, partitioning="hive").to_table()
+    files = pyarrow.dataset.dataset(options.table, partitioning="hive")
+    # Columns that were added later are in later files only.
+    schema = pyarrow.unify_schemas([files.schema, *(file.physical_schema for file in files.get_fragments())])
+    table = files.replace_schema(schema).to_table()
     found = {row["n"]: row for row in table.to_pylist()}
     if len(found) != table.num_rows:
         sys.exit(f"{table.num_rows} rows, {len(found)} different")
