@@ -148,7 +148,11 @@ test("consumer groups are shown with their lag", async ({ page, cluster, kafkaHo
   cluster.commit("their-group", OTHERS, 0);
   await open(page, kafkaHost, "viewer");
   const all = page.getByRole("region", { name: "All consumer groups" });
-  await expect(all.getByRole("row", { name: `${PLAYS}-readers Stable 1 this pipeline` })).toBeVisible();
+  // The host may be joining still; the list is of the moment when the page was opened.
+  await expect(async () => {
+    await page.reload();
+    await expect(all.getByRole("row", { name: `${PLAYS}-readers Stable 1 this pipeline` })).toBeVisible({ timeout: 3_000 });
+  }).toPass({ timeout: 90_000 });
   await all.getByRole("button", { name: "their-group" }).click();
   await expect(page.getByText("their-group is 1 offsets behind in 1 topic partitions.")).toBeVisible();
   const offsets = page.getByRole("region", { name: "Offsets of their-group" });
