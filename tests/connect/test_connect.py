@@ -340,6 +340,13 @@ class ByAClient(Case):
         self.assertEqual(entry["by"], "token ann")
 
         # Who may not.
+        validate = "/connector-plugins/wasmill/config/validate"
+        self.assertEqual(ask(server.url, "PUT", validate, config, user=f"eve:{secrets['eve']}")[0], 403)
+        written = {**config, "webhook.url": "http://localhost:1/", "webhook.token": "hunter2"}
+        status, _, told = ask(server.url, "PUT", "/connectors/plays/config", written, user=f"ann:{secrets['ann']}")
+        self.assertEqual(status, 400)
+        self.assertIn("webhook.token: ", told["message"])
+        self.assertNotIn("hunter2", told["message"])
         for who, status in (("eve", 403), ("bob", 403)):
             user = f"{who}:{secrets[who]}"
             self.assertEqual(ask(server.url, "DELETE", "/connectors/plays", user=user)[0], status, who)

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use crate::serve::SECRETS;
+
 const DOCUMENT: &str = include_str!("../../docs/pipeline-file.md");
 
 /// The sections that a served pipeline may have.
@@ -38,8 +40,6 @@ const NUMBERS: [&str; 6] = [
 const NUMBERS_OR_TEXT: [&str; 2] = ["source.kafka.start.timestamp", "schema_registry.table"];
 /// Keys whose values are `true` or `false`.
 const SWITCHES: [&str; 1] = ["storage.sync_on_close"];
-/// Keys whose values are never shown.
-const SECRETS: [&str; 3] = ["schema_registry.password", "schema_registry.token", "webhook.token"];
 /// Keys that a connector may leave out though a pipeline file may not.
 const FILLED_IN: [&str; 2] = ["source.kafka.brokers", "source.kafka.group"];
 /// Sections that each pipeline has; of others, nothing is required.

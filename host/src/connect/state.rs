@@ -198,8 +198,11 @@ impl Office {
             Ok(read) => read.map_err(|unfit| Error::from(unfit).to_string()),
             Err(_) => Err("reading the file panicked; this is a bug in wasmill".to_owned()),
         });
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        configs.insert(entry.name.clone(), (entry.id, Arc::clone(&known)));
+        // What could not be read may be readable later: the registry was silent, a file was not there.
+        if known.is_ok() {
+            let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+            configs.insert(entry.name.clone(), (entry.id, Arc::clone(&known)));
+        }
         known
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::order::Place;
 use super::{Deployed, load};
-use crate::config::{self, Version};
+use crate::config::{self, SchemaRegistryConfig, Version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::hive::HivePartitioner;
 
@@ -22,6 +22,8 @@ pub(super) async fn breaks(place: &Place<'_>, transforms: &[Deployed]) -> Result
         return Ok(None);
     }
     let subject = table.subject.clone();
+    // What was noted of a registry that is silent now is not its newest version.
+    let registry = SchemaRegistryConfig { cache: None, ..registry };
     let columns = tokio::task::spawn_blocking(move || config::registered_columns(&registry, &table)).await;
     let columns = match columns.unwrap_or_else(|_| Err("making columns panicked".to_owned())) {
         Ok(columns) => columns,

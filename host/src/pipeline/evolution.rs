@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -26,7 +26,7 @@ use crate::config::{self, Config, Evolution as Policy, SchemaRegistryConfig, Tab
 use crate::contract::changes;
 use crate::decode::registered::event_schema;
 use crate::decode::schema::EventSchema;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Runtime;
 use crate::schema_registry::{Registered, Schemas};
 use crate::transform::TransformEngine;
@@ -78,11 +78,15 @@ impl Evolution {
         schemas.set_gate(Box::new(move |registered| evolution.is_held(registered)));
     }
 
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_held(&self, registered: &Registered) -> bool {
         if !has_more(registered, &self.config.schema) {
             return false;
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         if held.let_go.contains(&registered.text) {
             return false;
         }
@@ -95,30 +99,33 @@ impl Evolution {
 
     /// Looks for new columns until they are wanted, or the run is over.
     pub(super) async fn follow(self: Arc<Self>, over: Arc<AtomicBool>) {
-        let mut pause = LOOK_EVERY;
+        let (mut pause, mut answers) = (LOOK_EVERY, true);
         while !over.load(Ordering::Acquire) {
             tokio::select! {
                 () = self.waits.notified() => {}
                 () = self.runtime.sleep(pause) => {}
             }
-            pause = match self.look().await {
+            match self.look().await {
                 Ok(true) => {
                     self.wanted.store(true, Ordering::Release);
                     return;
                 }
-                Ok(false) => LOOK_EVERY,
+                Ok(false) => (pause, answers) = (LOOK_EVERY, true),
                 Err(error) => {
-                    tracing::warn!(%error, "whether the table gets new columns cannot be told; messages that may have some wait");
-                    AGAIN
+                    if std::mem::replace(&mut answers, false) {
+                        tracing::warn!(%error, "whether the table gets new columns cannot be told; messages that have some wait");
+                    }
+                    pause = if self.held().waiting.is_empty() { LOOK_EVERY } else { AGAIN };
                 }
-            };
+            }
         }
     }
 
     /// Whether the newest version brings columns that can be the table's. Schemas that wait for nothing are let go.
     async fn look(&self) -> Result<bool> {
-        let waiting = self.held.lock().unwrap_or_else(PoisonError::into_inner).waiting.clone();
-        let (registry, table) = (self.registry.clone(), self.table.clone());
+        let waiting = self.held().waiting.clone();
+        // What was noted of a registry that is silent now says nothing of a schema that has just come.
+        let (registry, table) = (SchemaRegistryConfig { cache: None, ..self.registry.clone() }, self.table.clone());
         let columns = tokio::task::spawn_blocking(move || config::registered_columns(&registry, &table)).await;
         let columns = columns.map_err(|_| Error::fatal("making columns panicked; this is a bug in wasmill"))?;
         let columns = columns.map_err(Error::transient)?;
@@ -130,12 +137,12 @@ impl Evolution {
                     tracing::info!(columns, "the table gets new columns from the next range on");
                     return Ok(true);
                 }
-                Err(error) if error.kind() == crate::error::ErrorKind::Transient => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Transient => return Err(error),
                 Err(error) => tracing::error!(%error, "new columns are passed over: the pipeline does not bear them"),
             },
             Err(why) => tracing::error!(why, "new columns are passed over: the newest version does more than add some"),
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         for text in waiting {
             held.waiting.remove(&text);
             held.let_go.insert(text);

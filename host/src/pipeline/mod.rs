@@ -365,8 +365,12 @@ fn drive(
         if workers.iter().any(JoinHandle::is_finished) {
             return Err(Error::fatal("a worker thread ended; this is a bug in wasmill"));
         }
-        if options.stop.load(Ordering::Acquire) || evolves() {
+        let is_stopped = options.stop.load(Ordering::Acquire);
+        if is_stopped || evolves() {
             membership.stop();
+        }
+        // Nobody waits for the end of a run that another one follows.
+        if is_stopped {
             let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + *shutdown);
             if Instant::now() >= give_up_at {
                 let message = format!("the last checkpoint was not finished within {shutdown:?}");

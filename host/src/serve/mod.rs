@@ -37,6 +37,9 @@ use crate::storage::Location;
 /// The environment variable in which servers' processes find their brokers.
 pub const BROKERS: &str = "WASMILL_BROKERS";
 
+/// Keys of the pipeline file whose values are secrets, with dots; beside them, options of Kafka's client.
+pub(crate) const SECRETS: [&str; 3] = ["schema_registry.password", "schema_registry.token", "webhook.token"];
+
 /// How often the catalogue is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -160,12 +163,13 @@ pub fn check(text: &str, brokers: Option<&str>) -> std::result::Result<Config, U
         let hint = "run other sources with `wasmill run`";
         return refused("source".to_owned(), "servers share its source, so it must be Kafka", hint);
     };
-    if let Some(name) = kafka.options.keys().find(|name| kafka.options.is_written_secret(name)) {
-        return refused(
-            format!("source.kafka.options.{name}"),
-            &format!("the secret {name} would lie in the storage for all to read"),
-            "write { env = \"NAME\" } or { file = \"/PATH\" }, which each server resolves for itself",
-        );
+    let option = kafka.options.keys().find(|name| kafka.options.is_written_secret(name));
+    let option = option.map(|name| format!("source.kafka.options.{name}"));
+    if let Some(key) = option.or_else(|| written_secret(text)) {
+        let name = key.strip_prefix("source.kafka.options.").unwrap_or(&key);
+        let what = format!("the secret {name} would lie in the storage for all to read");
+        let hint = "write { env = \"NAME\" } or { file = \"/PATH\" }, which each server resolves for itself";
+        return refused(key, &what, hint);
     }
     if !config.deployed && !config.transforms.is_empty() {
         return refused(
@@ -179,6 +183,17 @@ pub fn check(text: &str, brokers: Option<&str>) -> std::result::Result<Config, U
         return refused("admin".to_owned(), what, "remove [admin]");
     }
     Ok(config)
+}
+
+/// The first of [`SECRETS`] that stands in a pipeline file itself, if only as what holds where a variable is not set.
+fn written_secret(text: &str) -> Option<String> {
+    let file: toml::Table = text.parse().ok()?;
+    let is_written = |key: &&str| {
+        let (section, name) = key.split_once('.')?;
+        let value = file.get(section)?.get(name)?;
+        Some(value.is_str() || value.get("default").is_some())
+    };
+    SECRETS.into_iter().find(|key| is_written(key) == Some(true)).map(str::to_owned)
 }
 
 /// One server.
@@ -265,6 +280,13 @@ mod tests {
             (format!("{kafka}[[transforms]]\nname = \"keep\"\nmodule = \"{module}\""), "lie on one machine"),
             (format!("{kafka}[admin]\nlisten = \"127.0.0.1:0\""), "has an [admin] of its own"),
             (format!("{kafka}[source.kafka.options]\n\"sasl.password\" = \"hunter2\""), "the secret sasl.password"),
+            (format!("{kafka}[webhook]\nurl = \"http://c/\"\ntoken = \"hunter2\""), "the secret webhook.token"),
+            (
+                format!(
+                    "{kafka}[schema_registry]\nurl = \"http://r/\"\ntoken = {{ env = \"NO_SUCH\", default = \"hunter2\" }}"
+                ),
+                "the secret schema_registry.token",
+            ),
             (format!("{kafka}[source.kafka.options]\n\"client.id\" = {{ file = \"Cargo.toml\" }}"), "cannot read"),
             (format!("{kafka}[no]"), "no"),
         ] {

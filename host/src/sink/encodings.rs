@@ -5,8 +5,8 @@
 //!
 //! * text that mostly comes again: a dictionary; text that does not: as it is;
 //! * whole numbers and times in a narrow range, or in order: their differences, packed in as many bits as they need;
-//! * all else: as it is. A dictionary of numbers saves some bytes more, and its table in each open file costs the main job a
-//!   tenth of its CPU and a hundred megabytes.
+//! * all else: as it is. A dictionary of numbers saves some bytes more, and each open file has a table for it: `encodings` under
+//!   `[table]` asks for one (`host/docs/performance.md` has what was measured).
 //!
 //! Readers of Parquet 2 know all of these (Spark since 3.3, Trino, DuckDB, pyarrow).
 
